@@ -1,0 +1,1 @@
+"""The data room: class splits, the table of data sets, mappers, synthetic scenes and class vectors."""

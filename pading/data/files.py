@@ -1,0 +1,87 @@
+"""Reading and writing of files: errors that name the file, and writes that are all or nothing."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pading.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[str]:
+    """Give a temporary path in ``path``'s folder, and move it to ``path`` when the block succeeds.
+
+    The folder is made where missing. A block that raises leaves ``path`` as it was and no
+    temporary file; one that is killed leaves a ``.partial`` file that nobody reads. The temporary
+    name keeps the extension, which image writers go by.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{target.parent}: cannot make this folder to write to: {error.strerror}"
+        ) from error
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    try:
+        yield str(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: str | Path, remedy: str = "") -> Any:
+    """Parse a JSON file.
+
+    Args:
+        path: the file.
+        remedy: what the user can do where it is missing.
+
+    Raises:
+        InputError: missing, unreadable or malformed; the message names file and place.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file" + f"; {remedy}" * bool(remedy)) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this file: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a JSON file: {error}; fetch or make it again") from error
+
+
+def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
+    """Write ``content`` as JSON, atomically."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=indent)
+
+
+def field(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """``entry[key]``, checked to exist and to be of the wanted kind (a bool is no int).
+
+    Args:
+        entry: a mapping out of a user's file.
+        key: the wanted key.
+        kind: what the value must be an instance of.
+        where: names file and entry in the error.
+
+    Raises:
+        InputError: no mapping, no such key, or another kind.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    names = " or ".join(k.__name__ for k in kinds)
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object with {key!r}, found {entry!r:.80}")
+    if key not in entry:
+        raise InputError(f"{where}: {key!r} ({names}) is missing")
+    value = entry[key]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise InputError(f"{where}: {key!r} must be {names}, not {value!r:.80}")
+    return value

@@ -1,0 +1,251 @@
+"""Scenes of the Shapes data set: what a class looks like, and one picture with its exact segments.
+
+A thing is a coloured shape ("red circle"), stuff is a colour and a texture ("green stripes"). The
+words of a class's name say all of its looks, so any combination of the tables below can be put in a
+split, seen or unseen. Things are bright with a dark rim; stuff is darker and two-toned, so that a
+red circle on red stripes stays visible.
+
+Nothing is anti-aliased: the mask that paints a pixel is the mask of its segment.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pading.data.splits import ClassInfo
+from pading.errors import InputError
+
+COLOURS = {
+    "red": (225, 45, 45),
+    "green": (50, 185, 70),
+    "blue": (50, 95, 230),
+    "yellow": (245, 215, 50),
+    "purple": (165, 65, 205),
+    "white": (240, 240, 240),
+}
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+def _circle(u: Floats, v: Floats) -> Mask:
+    return u**2 + v**2 <= 1
+
+
+def _square(u: Floats, v: Floats) -> Mask:
+    return np.maximum(abs(u), abs(v)) <= 0.82
+
+
+def _triangle(u: Floats, v: Floats) -> Mask:
+    return (v <= 0.65) & (v >= 1.8 * abs(u) - 1)
+
+
+def _star(u: Floats, v: Floats) -> Mask:
+    # A pentagram is where at least four of its five edge lines have the point on their inner side.
+    angles = np.pi / 2 + 2 * np.pi / 5 * np.arange(5, dtype=np.float32)
+    inner = sum((u * np.cos(a) + v * np.sin(a) <= 0.38).astype(np.int8) for a in angles)
+    return (inner >= 4) & (u**2 + v**2 <= 1.5)
+
+
+def _cross(u: Floats, v: Floats) -> Mask:
+    return (np.maximum(abs(u), abs(v)) <= 0.95) & (np.minimum(abs(u), abs(v)) <= 0.32)
+
+
+def _heart(u: Floats, v: Floats) -> Mask:
+    x, y = 1.2 * u, 0.1 - 1.2 * v
+    return (x**2 + y**2 - 1) ** 3 <= x**2 * y**3
+
+
+# Each takes coordinates whose unit is half the object's size: u to the right, v downwards.
+SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+    "cross": _cross,
+    "heart": _heart,
+}
+
+
+def _stripes(u: Floats, v: Floats) -> Mask:
+    return u % 1 < 0.5
+
+
+def _dots(u: Floats, v: Floats) -> Mask:
+    return (u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.1
+
+
+def _checks(u: Floats, v: Floats) -> Mask:
+    return (u % 1 < 0.5) ^ (v % 1 < 0.5)
+
+
+# Each takes coordinates whose unit is the texture's period and says where its lighter tone is.
+TEXTURES: dict[str, Callable[[Floats, Floats], Mask]] = {
+    "stripes": _stripes,
+    "dots": _dots,
+    "checks": _checks,
+}
+
+OBJECTS = (2, 6)
+REGIONS = (2, 3)
+OBJECT_SIZE = (0.16, 0.40)  # of the image's side
+TEXTURE_PERIOD = (0.07, 0.12)  # of the image's side
+MIN_REGION = 0.15  # of the image, before objects cover it
+# A segment keeps at least this share of itself and of the image, or the covering object is redrawn.
+MIN_VISIBLE_OF_ITSELF = 0.4
+MIN_VISIBLE_OF_IMAGE = 1 / 256
+PLACING_ATTEMPTS = 20
+NOISE = 7.0  # standard deviation, in grey levels of 255
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a class looks like: words of :data:`COLOURS` and of :data:`SHAPES` or :data:`TEXTURES`."""
+
+    colour: str
+    form: str
+    isthing: bool
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The class's pure colour, 0..255."""
+        return COLOURS[self.colour]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture and its segments.
+
+    Attributes:
+        image: H x W x 3 uint8, RGB.
+        segments: H x W int32; pixel value i belongs to ``labels[i]``. Every pixel has a segment, and
+            every segment has pixels.
+        labels: the class of each segment, as given to :func:`draw_scene`.
+    """
+
+    image: NDArray[np.uint8]
+    segments: NDArray[np.int32]
+    labels: tuple[int, ...]
+
+
+def parse_look(info: ClassInfo) -> Look:
+    """The looks that a class's name describes.
+
+    Raises:
+        InputError: the name is not a colour and a shape (things) or texture (stuff) known here.
+    """
+    forms = SHAPES if info.isthing else TEXTURES
+    colour, _, form = info.name.partition(" ")
+    if colour not in COLOURS or form not in forms:
+        kind = "thing" if info.isthing else "stuff"
+        raise InputError(
+            f"Shapes cannot draw the {kind} class {info.name!r}: write it as one of "
+            f"{', '.join(COLOURS)}, a space and one of {', '.join(forms)}"
+        )
+    return Look(colour, form, info.isthing)
+
+
+def draw_scene(rng: np.random.Generator, looks: dict[int, Look], size: int) -> Scene:
+    """Draw a random scene: two or three stuff regions and up to six objects that may overlap.
+
+    Args:
+        rng: the only source of randomness.
+        looks: class label -> looks, of the classes that may occur: at least ``REGIONS[1]`` of stuff
+            and one thing.
+        size: side of the square image in pixels.
+    """
+    stuff = [label for label, look in looks.items() if not look.isthing]
+    things = [label for label, look in looks.items() if look.isthing]
+    canvas = _Canvas(rng, size)
+    count = int(rng.integers(REGIONS[0], REGIONS[1] + 1))
+    labels = [int(label) for label in rng.choice(stuff, count, replace=False)]
+    canvas.fill_regions([looks[label] for label in labels])
+    wanted = int(rng.integers(OBJECTS[0], OBJECTS[1] + 1))
+    for label in rng.choice(things, wanted):
+        if canvas.add_object(looks[int(label)]):
+            labels.append(int(label))
+    return Scene(canvas.finish(), canvas.segments, tuple(labels))
+
+
+class _Canvas:
+    """The picture while it is drawn, back to front."""
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        self.rng = rng
+        self.size = size
+        side = np.arange(size, dtype=np.float32) + 0.5
+        self.x, self.y = np.meshgrid(side, side)
+        self.segments = np.zeros((size, size), np.int32)
+        self.image = np.zeros((size, size, 3), np.float32)
+        self.full_areas: list[int] = []
+
+    def fill_regions(self, looks: Sequence[Look]) -> None:
+        """Divide the whole image among stuff classes, along bent lines."""
+        self.segments = self._bent_cells(len(looks))
+        self.full_areas = np.bincount(self.segments.ravel()).tolist()
+        for index, look in enumerate(looks):
+            mask = self.segments == index
+            period = self._between(*TEXTURE_PERIOD) * self.size
+            u, v = self._turned(self.rng.random(2) * self.size, np.pi, period)
+            light = TEXTURES[look.form](u, v)[..., None]
+            painted = self._jittered(look.rgb) * np.where(light, 0.72, 0.42)
+            self.image[mask] = painted[mask]
+
+    def _bent_cells(self, count: int) -> NDArray[np.int32]:
+        """Voronoi cells of random sites in wavy coordinates, none of them small."""
+        x, y = self.x / self.size, self.y / self.size
+        while True:
+            sites = self.rng.random((count, 2))
+            phase = 2 * np.pi * self.rng.random(2)
+            bent_x = x + 0.06 * np.sin(7 * y + phase[0])
+            bent_y = y + 0.06 * np.sin(7 * x + phase[1])
+            distances = [(bent_x - sx) ** 2 + (bent_y - sy) ** 2 for sx, sy in sites]
+            cells = np.argmin(distances, axis=0).astype(np.int32)
+            if np.bincount(cells.ravel(), minlength=count).min() >= MIN_REGION * self.size**2:
+                return cells
+
+    def add_object(self, look: Look) -> bool:
+        """Paint an object where it buries nothing; False where no such place was found."""
+        for _ in range(PLACING_ATTEMPTS):
+            radius = self._between(*OBJECT_SIZE) * self.size / 2
+            centre = self.rng.uniform(0.7 * radius, self.size - 0.7 * radius, 2)
+            u, v = self._turned(centre, np.pi / 9, radius)
+            mask = SHAPES[look.form](u, v)
+            segments = np.where(mask, len(self.full_areas), self.segments)
+            areas = np.bincount(segments.ravel(), minlength=len(self.full_areas) + 1)
+            full_areas = [*self.full_areas, int(mask.sum())]
+            least = np.maximum(
+                MIN_VISIBLE_OF_ITSELF * np.array(full_areas),
+                MIN_VISIBLE_OF_IMAGE * self.size**2,
+            )
+            if (areas >= least).all():
+                self.segments, self.full_areas = segments, full_areas
+                rim = ~SHAPES[look.form](u * 1.13, v * 1.13)
+                shade = self._between(0.9, 1.05) - 0.12 * (u + v)
+                painted = self._jittered(look.rgb) * np.where(rim, 0.55, shade)[..., None]
+                self.image[mask] = painted[mask]
+                return True
+        return False
+
+    def finish(self) -> NDArray[np.uint8]:
+        """The image under uneven light, with noise."""
+        u, v = self._turned(np.full(2, self.size / 2), np.pi, self.size)
+        light = 1 + self._between(0.0, 0.3) * u
+        noise = NOISE * self.rng.standard_normal(self.image.shape, np.float32)
+        return np.clip(self.image * light[..., None] + noise, 0, 255).astype(np.uint8)
+
+    def _turned(self, centre: NDArray, most: float, unit: float) -> tuple[Floats, Floats]:
+        """Coordinates of all pixels around a centre, turned by up to ``most`` radians either way."""
+        angle = self.rng.uniform(-most, most)
+        x, y = (self.x - centre[0]) / unit, (self.y - centre[1]) / unit
+        u = np.cos(angle) * x + np.sin(angle) * y
+        v = np.cos(angle) * y - np.sin(angle) * x
+        return u.astype(np.float32), v.astype(np.float32)
+
+    def _jittered(self, rgb: Sequence[int]) -> Floats:
+        return np.asarray(rgb, np.float32) + self.rng.uniform(-12, 12, 3).astype(np.float32)
+
+    def _between(self, low: float, high: float) -> float:
+        return float(self.rng.uniform(low, high))
