@@ -126,7 +126,7 @@ REPAIRS: tuple[Repair, ...] = (
         "model_zoo/model_zoo.py",
         "import pkg_resources\n",
         "",
-        "setuptools 81 no longer brings pkg_resources",
+        "setuptools 82 removed pkg_resources",
     ),
     Repair(
         "model_zoo/model_zoo.py",
@@ -134,7 +134,7 @@ REPAIRS: tuple[Repair, ...] = (
         r"\s*\)",
         r"os.path.join(os.path.dirname(os.path.abspath(__file__)), \1)",
         1,
-        "setuptools 81 no longer brings pkg_resources",
+        "setuptools 82 removed pkg_resources",
     ),
     _literal(
         "utils/visualizer.py",

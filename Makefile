@@ -1,0 +1,84 @@
+# `make demo` and `make test` set everything up first; every step is skipped when nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Stamps lie inside the environment, so that they vanish with it.
+STAMPS := $(VENV)/.stamps
+OP_SOURCES := $(shell find ops/csrc -type f 2>/dev/null)
+OP_SETTINGS := BUILD_CUDA=$(BUILD_CUDA) TORCH_CUDA_ARCH_LIST=$(TORCH_CUDA_ARCH_LIST)
+PYTEST_ARGS ?=
+
+.PHONY: help install demo test lint format clean FORCE
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make install   create $(VENV) with everything in it (PYTHON=python3.12 chooses the Python)"
+	@echo "make demo      the whole method on synthetic scenes: train, convert, fine-tune, evaluate, draw"
+	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
+	@echo "make lint      ruff, mypy, clang-format: check only"
+	@echo "make format    let ruff and clang-format rewrite the sources"
+	@echo "make clean     remove $(VENV) and everything that was built; data and output stay"
+
+install: $(STAMPS)/pading
+
+demo: install
+	$(BIN)/python tools/demo.py
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMPS)/requirements
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(OP_SOURCES)
+
+format: $(STAMPS)/requirements
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(OP_SOURCES)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find ops pading -name '*.so' -delete
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# $(call fail,STEP,REMEDY): what a failed step says.
+fail = { echo "make: $(1) failed. What to do: $(2)" >&2; exit 1; }
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+	  || $(call fail,checking that $(PYTHON) is Python 3.10 to 3.12,install one and name it: make PYTHON=python3.12 ...)
+	@echo "creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV) \
+	  || $(call fail,creating $(VENV),install the venv module of $(PYTHON); Debian: apt install python3-venv)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/requirements: $(STAMPS)/venv requirements-build.txt requirements.txt
+	@echo "installing requirements.txt: PyTorch alone is several GB, this takes minutes"
+	@$(PIP) install -r requirements-build.txt \
+	  || $(call fail,installing requirements-build.txt,check that pip reaches a package index: $(BIN)/pip config list)
+	@$(PIP) install --no-build-isolation -r requirements.txt \
+	  || $(call fail,installing requirements.txt,check the network and about 8 GB of free disk; then run make again)
+	@$(PIP) install --no-deps panopticapi-lite==0.2.0 \
+	  || $(call fail,installing panopticapi-lite,check the network; then run make again)
+	@touch $@
+
+$(STAMPS)/detectron2: $(STAMPS)/requirements tools/install_detectron2.py tools/detectron2_repairs.py
+	@$(BIN)/python tools/install_detectron2.py
+	@touch $@
+
+# Rewritten only when the settings differ from those of the last build.
+$(STAMPS)/op_settings: FORCE | $(STAMPS)/venv
+	@echo '$(OP_SETTINGS)' | cmp -s - $@ || echo '$(OP_SETTINGS)' > $@
+
+$(STAMPS)/pading: $(STAMPS)/detectron2 $(STAMPS)/op_settings setup.py pyproject.toml $(OP_SOURCES)
+	@command -v $${CXX:-c++} > /dev/null \
+	  || $(call fail,looking for a C++ compiler,install one; Debian: apt install g++)
+	@echo "building the op and installing pading in place"
+	@$(PIP) install --no-build-isolation --no-deps -e . \
+	  || $(call fail,building the op,read the compiler's message above; BUILD_CUDA=0 leaves the CUDA kernels out)
+	@touch $@
