@@ -151,7 +151,7 @@ REPAIRS: tuple[Repair, ...] = (
 )
 
 ADDED_FILES: dict[str, str] = {
-    "uncompiled.py": '''"""Stands in for Detectron2's compiled extension, which this build does not have."""
+    "uncompiled.py": '''"""Stands in for Detectron2's compiled extension, which is not built."""
 
 
 class _Uncompiled:
