@@ -1,1 +1,1 @@
-"""The data room: class splits, the table of data sets, mappers, synthetic scenes and class vectors."""
+"""The data room: class splits, data sets, mappers, synthetic scenes and class vectors."""

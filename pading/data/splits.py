@@ -41,7 +41,7 @@ class ClassSplit:
     """An ordered list of classes, divided into seen and unseen.
 
     Raises:
-        InputError: two classes of one id or one name, a negative id, an empty name, or no seen class.
+        InputError: two classes of one id or one name, a negative id, an empty name, no seen class.
     """
 
     name: str

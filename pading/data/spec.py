@@ -1,0 +1,79 @@
+"""What a data set is: one row of the table, or one mapping of a user's YAML or JSON file."""
+
+import os
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pading.data.files import field
+from pading.errors import InputError
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """One data set: where its files are, and what they are.
+
+    Args:
+        name: what DATASETS.TRAIN and DATASETS.TEST call it.
+        task: "panoptic".
+        split: a shipped class split's name, or the path of a split file.
+        images: folder of the images.
+        annotations: COCO panoptic JSON.
+        labels: folder of COCO's panoptic PNGs.
+        seen_only: promised to hold no segment of an unseen class, as training needs; checked.
+        remedy: what to do where the annotations are missing.
+    """
+
+    name: str
+    task: str
+    split: str
+    images: str
+    annotations: str = ""
+    labels: str = ""
+    seen_only: bool = False
+    remedy: str = ""
+
+    def under(self, root: str | Path) -> "DatasetSpec":
+        """The same with relative paths taken from ``root``."""
+        paths = {
+            key: os.path.join(root, path)
+            for key in ("images", "annotations", "labels")
+            if (path := getattr(self, key))
+        }
+        return replace(self, **paths)
+
+
+def read_specs(path: str | Path) -> list[DatasetSpec]:
+    """The data sets that a YAML or JSON file describes: one mapping or a list of them.
+
+    Keys are the fields of :class:`DatasetSpec`; relative paths are relative to the file.
+
+    Raises:
+        InputError: missing or malformed file, unknown or missing keys, wrong types.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this data set file: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: neither YAML nor JSON: {error}") from error
+    rows = content if isinstance(content, list) else [content]
+    return [_spec_from_row(row, Path(path)) for row in rows]
+
+
+def _spec_from_row(row: Any, path: Path) -> DatasetSpec:
+    where = f"{path}: data set"
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a mapping of keys, found {row!r:.80}")
+    kinds = {f.name: f.type for f in fields(DatasetSpec)}
+    unknown = sorted(str(key) for key in set(row) - set(kinds))
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(kinds)}")
+    required = [f.name for f in fields(DatasetSpec) if f.default is MISSING]
+    values = {key: field(row, key, kinds[key], where) for key in (*required, *row)}
+    if values["split"].endswith(".json"):
+        values["split"] = os.path.join(path.parent, values["split"])
+    return DatasetSpec(**values).under(path.parent)
