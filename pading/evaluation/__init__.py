@@ -1,0 +1,1 @@
+"""Scores of zero-shot segmentation: all, things, stuff, seen, unseen and harmonic."""
