@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from pading.compat import detectron2_version_line
+
 _SEED_VARIABLE = "PADING_TEST_SEED"
 _SHARED_VARIABLE = "PADING_SHARED"
+
+
+def pytest_report_header() -> str:
+    """Every test run says which Detectron2 it ran on."""
+    return detectron2_version_line()
 
 
 @pytest.fixture
