@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from panoptic_set import PanopticSet, registered
 
 from pading.data.splits import ClassInfo, ClassSplit
+from tests.evaluation.panoptic_set import PanopticSet, registered
 
 
 @pytest.fixture

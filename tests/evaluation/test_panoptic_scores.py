@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from panoptic_set import PanopticSet, registered
 from panopticapi.utils import rgb2id
 from PIL import Image
 
@@ -20,6 +19,7 @@ from pading.errors import InputError
 from pading.evaluation.evaluator import ReportingEvaluators
 from pading.evaluation.groups import Scores
 from pading.evaluation.panoptic import PanopticEvaluator, score_panoptic
+from tests.evaluation.panoptic_set import PanopticSet, registered
 
 
 def outputs_of(prediction: PanopticSet, split: ClassSplit) -> tuple[list[dict], list[dict]]:
