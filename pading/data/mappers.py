@@ -20,8 +20,8 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
     Training: "large_scale_jitter" scales the image to fit a square of IMAGE_SIZE times a random
     factor in [MIN_SCALE, MAX_SCALE] and crops at most IMAGE_SIZE x IMAGE_SIZE of it (Ghiasi et
     al., CVPR 2021); what is smaller stays so, since the model pads its batch anyway. It and "flip"
-    flip as RANDOM_FLIP says. Test: the shorter side becomes MIN_SIZE_TEST (0 keeps the size), the longer at
-    most MAX_SIZE_TEST.
+    flip as RANDOM_FLIP says. Test: the shorter side becomes MIN_SIZE_TEST (0 keeps the size), the
+    longer at most MAX_SIZE_TEST.
 
     Raises:
         InputError: an unknown INPUT.AUGMENTATION or INPUT.RANDOM_FLIP.

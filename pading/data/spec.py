@@ -3,7 +3,7 @@
 import os
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -37,7 +37,7 @@ class DatasetSpec:
 
     def under(self, root: str | Path) -> "DatasetSpec":
         """The same with relative paths taken from ``root``."""
-        paths = {
+        paths: dict[str, Any] = {
             key: os.path.join(root, path)
             for key in ("images", "annotations", "labels")
             if (path := getattr(self, key))
@@ -68,7 +68,7 @@ def _spec_from_row(row: Any, path: Path) -> DatasetSpec:
     where = f"{path}: data set"
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a mapping of keys, found {row!r:.80}")
-    kinds = {f.name: f.type for f in fields(DatasetSpec)}
+    kinds = get_type_hints(DatasetSpec)
     unknown = sorted(str(key) for key in set(row) - set(kinds))
     if unknown:
         raise InputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(kinds)}")

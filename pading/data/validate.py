@@ -1,0 +1,80 @@
+"""Checks of the configured data sets before any long work."""
+
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+from tqdm import tqdm
+
+from pading.data.datasets import metadata_of, split_of
+from pading.data.images import check_image, require_size
+from pading.data.splits import ClassSplit
+from pading.errors import InputError
+
+_CHUNK = 256
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> ClassSplit:
+    """Check the data sets of DATASETS.TRAIN (when training) and DATASETS.TEST.
+
+    Names, class splits, annotation files and the existence of every file are checked in full.
+    Images and label maps are decoded for at most ``seconds``, evenly spread over the data sets if
+    that is not enough for all; the mapper names one that turns out unreadable later.
+
+    Args:
+        cfg: the configuration; its data sets must have been registered.
+        training: whether DATASETS.TRAIN is going to be used.
+        seconds: the time to spend on decoding.
+
+    Returns:
+        the class split that the data sets share.
+
+    Raises:
+        InputError: whatever does not fit; the message names the culprit.
+    """
+    train = tuple(cfg.DATASETS.TRAIN) if training else ()
+    if training and not train:
+        raise InputError("DATASETS.TRAIN is empty; name the data set to train on")
+    names = tuple(dict.fromkeys((*train, *cfg.DATASETS.TEST)))
+    split = split_of(names)
+    for name in train:
+        if split.num_unseen and not metadata_of(name).seen_only:
+            raise InputError(
+                f"DATASETS.TRAIN: {name!r} may hold unseen classes of {split.name!r}; train on a "
+                "data set that is declared seen_only (datasets/README.md says how to prepare one)"
+            )
+    _check_readable([entry for name in names for entry in DatasetCatalog.get(name)], seconds)
+    return split
+
+
+def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
+    # Multiples of the golden ratio modulo 1 are evenly spread wherever one stops.
+    deadline = time.monotonic() + seconds
+    spread = sorted(range(len(entries)), key=lambda i: (i * _GOLDEN) % 1.0)
+    checked = 0
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(entries), desc="checking images", delay=2.0) as bar,
+    ):
+        for start in range(0, len(spread), _CHUNK):
+            chunk = [entries[i] for i in spread[start : start + _CHUNK]]
+            for _ in pool.map(_check_entry, chunk):
+                checked += 1
+                bar.update()
+            if time.monotonic() > deadline:
+                break
+    logging.getLogger(__name__).info(
+        "%d of %d images and their label maps decode without fault", checked, len(entries)
+    )
+
+
+def _check_entry(entry: dict[str, Any]) -> None:
+    size = (entry["height"], entry["width"])
+    for key in ("file_name", "pan_seg_file_name"):
+        if path := entry.get(key):
+            require_size(path, check_image(path), size, "its annotation")
