@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Stamps lie inside the environment, so that they vanish with it.
 STAMPS := $(VENV)/.stamps
-OP_SOURCES := $(shell find ops/csrc -type f 2>/dev/null)
+OP_SOURCES := $(shell find ops/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 OP_SETTINGS := BUILD_CUDA=$(BUILD_CUDA) TORCH_CUDA_ARCH_LIST=$(TORCH_CUDA_ARCH_LIST)
 PYTEST_ARGS ?=
 
@@ -29,7 +29,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(STAMPS)/requirements
+lint: $(STAMPS)/detectron2
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,0 +1,44 @@
+"""What of the machine can be wrong, found out before long work starts."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from pading.errors import InputError
+
+
+def check_num_gpus(num_gpus: int) -> None:
+    """Refuse ``--num-gpus`` of more processes than GPUs; 0 and 1 need none (the CPU serves).
+
+    Raises:
+        InputError: negative, or more than one and more than there are.
+    """
+    available = torch.cuda.device_count()
+    if num_gpus < 0:
+        raise InputError(f"--num-gpus {num_gpus}: give 0 or more")
+    if num_gpus > max(available, 1):
+        remedy = (
+            f"give --num-gpus {available} or less; CUDA_VISIBLE_DEVICES may hide some"
+            if available
+            else "leave --num-gpus out to run on the CPU; if there is a GPU, PyTorch or its driver "
+            "does not see it"
+        )
+        raise InputError(f"--num-gpus {num_gpus}: PyTorch sees {available} CUDA devices; {remedy}")
+
+
+def check_output_folder(folder: str | Path) -> None:
+    """Create the folder that results go to, and try to write there.
+
+    Raises:
+        InputError: it, or a parent, cannot be created or written, or is a file.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise InputError(
+            f"OUTPUT_DIR {folder}: cannot write there ({error.strerror}); name a folder that can be "
+            "written with OUTPUT_DIR, or make room or change its permissions"
+        ) from error
