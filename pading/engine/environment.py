@@ -39,6 +39,6 @@ def check_output_folder(folder: str | Path) -> None:
             file.write(b"\0")
     except OSError as error:
         raise InputError(
-            f"OUTPUT_DIR {folder}: cannot write there ({error.strerror}); name a folder that can be "
-            "written with OUTPUT_DIR, or make room or change its permissions"
+            f"OUTPUT_DIR {folder}: cannot write there ({error.strerror}); name a folder that can "
+            "be written with OUTPUT_DIR, or make room or change its permissions"
         ) from error
