@@ -10,12 +10,11 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pading.data.ground_truth import load_panoptic
+from pading.data.ground_truth import IGNORE_LABEL, load_panoptic
 from pading.data.spec import DatasetSpec, read_specs
 from pading.data.splits import ClassSplit, load_split
 from pading.errors import InputError
 
-IGNORE_LABEL = 255
 ROOT_VARIABLE = "DETECTRON2_DATASETS"
 _LOADERS = {"panoptic": load_panoptic}
 _READ_ME = "datasets/README.md says how to lay it out"

@@ -5,13 +5,17 @@ set's class split. All raise InputError naming file and entry on whatever does n
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from pading.data.files import field, read_json
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
+
+IGNORE_LABEL = 255
 
 
 def load_panoptic(spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
@@ -25,8 +29,12 @@ def load_panoptic(spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
         InputError: a missing folder, file or image; malformed JSON; a repeated image or segment;
             a category outside the split; an unseen class in a seen-only data set.
     """
+    return parse_panoptic(read_json(spec.annotations, spec.remedy), spec, split)
+
+
+def parse_panoptic(content: Any, spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
+    """:func:`load_panoptic` of an annotation file that has been read already."""
     path = spec.annotations
-    content = read_json(path, spec.remedy)
     images = _images_by_id(content, path)
     annotated: set[int | str] = set()
     dicts = []
@@ -53,6 +61,19 @@ def load_panoptic(spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
     _require_files(spec.images, (d["file_name"] for d in dicts), path)
     _require_files(spec.labels, (d["pan_seg_file_name"] for d in dicts), path)
     return dicts
+
+
+def semantic_map(ids: np.ndarray, segments: Iterable[Mapping[str, Any]]) -> np.ndarray:
+    """The label of every pixel, H x W uint8; 255 where no segment is.
+
+    Args:
+        ids: H x W segment ids.
+        segments: those of :func:`load_panoptic`, with contiguous labels below 255; crowds count.
+    """
+    labels = np.full(ids.shape, IGNORE_LABEL, dtype=np.uint8)
+    for segment in segments:
+        labels[ids == segment["id"]] = segment["category_id"]
+    return labels
 
 
 def _images_by_id(content: Any, path: str) -> dict[int | str, dict[str, Any]]:
