@@ -27,6 +27,18 @@ def check_num_gpus(num_gpus: int) -> None:
         raise InputError(f"--num-gpus {num_gpus}: PyTorch sees {available} CUDA devices; {remedy}")
 
 
+def check_device(device: str) -> None:
+    """Refuse a GPU that is not there.
+
+    Raises:
+        InputError: MODEL.DEVICE asks for CUDA and PyTorch has none.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            f"MODEL.DEVICE is {device!r}, but PyTorch sees no GPU; use MODEL.DEVICE cpu"
+        )
+
+
 def check_output_folder(folder: str | Path) -> None:
     """Create the folder that results go to, and try to write there.
 

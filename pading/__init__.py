@@ -1,0 +1,19 @@
+"""Universal zero-shot segmentation on Detectron2. Importing it registers the models; see README.md."""
+
+from pading.config import load_config
+from pading.data.datasets import register_datasets
+from pading.losses import SetCriterion, ZeroShotCriterion
+from pading.modeling import Mask2Former, PADing, SwinTransformer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Mask2Former",
+    "PADing",
+    "SetCriterion",
+    "SwinTransformer",
+    "ZeroShotCriterion",
+    "__version__",
+    "load_config",
+    "register_datasets",
+]

@@ -1,0 +1,1 @@
+"""Optimizers, checkpoints, and what Detectron2's trainer lacks."""

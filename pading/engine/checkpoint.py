@@ -1,0 +1,101 @@
+"""Checkpoints that load whole or not at all."""
+
+import os
+from typing import Any
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from fvcore.common.checkpoint import _IncompatibleKeys
+from torch import nn
+
+from pading.engine.weights import read_weights
+from pading.errors import InputError
+
+_CLASS_HEADS = ("sem_seg_head.predictor.class_embed.", "classifier.")
+_CONVERTER = "tools/preprocess_pretrained_weight.py"
+
+
+class Checkpointer(DetectionCheckpointer):
+    """Detectron2's checkpointer, which never unpickles, writes atomically, and refuses what does not fit.
+
+    Tensors of the file that the model lacks, tensors of the model that the file lacks, and other
+    shapes are errors that name them. A file may lack what its stage starts afresh: everything but
+    the backbone where it holds a backbone alone, and a model's ``initialised_afresh``.
+    """
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write ``name``.pth beside its final place first, so that a kill leaves no half-written file."""
+        if not self.save_dir or not self.save_to_disk:
+            return
+        data = {"model": self.model.state_dict(), **kwargs}
+        data |= {key: value.state_dict() for key, value in self.checkpointables.items()}
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        self.logger.info("Saving checkpoint to %s", path)
+        with open(f"{path}.part", "wb") as file:
+            torch.save(data, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{path}.part", path)
+        self.tag_last_checkpoint(f"{name}.pth")
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        self._path = filename
+        checkpoint = read_weights(filename)
+        # A backbone by itself (ImageNet weights) has names that Detectron2 matches by their endings.
+        backbone_only = not any(n.startswith("sem_seg_head.") for n in checkpoint["model"])
+        checkpoint["matching_heuristics"] = backbone_only
+        return checkpoint
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:
+        backbone_only = checkpoint["matching_heuristics"]
+        if not backbone_only:
+            self._refuse_other_shapes(checkpoint["model"])
+        found = super()._load_model(checkpoint)
+        afresh: tuple[str, ...] = getattr(self._plain_model(), "initialised_afresh", ())
+        if backbone_only:
+            afresh = ("sem_seg_head.", *afresh)
+        missing = [n for n in found.missing_keys if not n.startswith(afresh)]
+        unexpected = [] if backbone_only else list(found.unexpected_keys)
+        if missing or unexpected or found.incorrect_shapes:
+            raise InputError(_report(self._path, missing, unexpected, found.incorrect_shapes))
+        started = sorted({n.split(".")[0] for n in found.missing_keys})
+        if started:
+            self.logger.info("%s starts afresh: %s", ", ".join(started), self._path)
+        found.missing_keys.clear()  # reported above, in one line
+        return found
+
+    def _plain_model(self) -> nn.Module:
+        return getattr(self.model, "module", self.model)
+
+    def _refuse_other_shapes(self, weights: dict[str, torch.Tensor]) -> None:
+        """Before anything is loaded: class counts and vectors that do not fit, and what would help."""
+        model = self._plain_model().state_dict()
+        other = [
+            (name, tuple(weights[name].shape), tuple(tensor.shape))
+            for name, tensor in model.items()
+            if name in weights and weights[name].shape != tensor.shape
+        ]
+        for name, theirs, ours in other:
+            if name.startswith(_CLASS_HEADS):
+                raise InputError(
+                    f"{self._path}: its class head {name} has {theirs[0]} outputs, but this model has "
+                    f"{ours[0]} (classes and no-object); {_CONVERTER} grows the head of a stage-1 "
+                    "checkpoint from the seen classes to all classes of the split. If it is converted "
+                    "already, it belongs to another split or stage (MODEL.SEGMENTER.CLASSES)"
+                )
+            if name == "class_vectors":
+                raise InputError(
+                    f"{self._path}: it was trained with class vectors of shape {theirs}, but "
+                    f"MODEL.CLASS_VECTORS gives {ours}; use the vectors that it was trained with"
+                )
+        if other:
+            raise InputError(_report(self._path, [], [], other))
+
+
+def _report(path: str, missing: list, unexpected: list, shapes: list) -> str:
+    lines = [f"{path}: these weights do not fit the model:"]
+    lines += [f"  missing from the file: {name}" for name in sorted(missing)]
+    lines += [f"  unknown to the model: {name}" for name in sorted(unexpected)]
+    lines += [f"  {n}: shape {a} in the file, {b} in the model" for n, a, b in shapes]
+    lines.append("Use the configuration that the weights were trained with.")
+    return "\n".join(lines)

@@ -1,0 +1,64 @@
+"""From the command line to a checked configuration, before any long work starts."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from detectron2.config import CfgNode
+
+from pading.config import load_config
+from pading.data.datasets import register_datasets
+from pading.data.semantics import load_class_vectors
+from pading.data.validate import check_datasets
+from pading.engine.environment import check_device, check_num_gpus, check_output_folder
+from pading.engine.trainer import amp_dtype
+from pading.errors import InputError
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Read the configuration, register its data sets, and check what can be checked.
+
+    Args:
+        args: of Detectron2's parser: config_file, opts, num_gpus, eval_only, resume.
+
+    Returns:
+        the frozen configuration.
+
+    Raises:
+        InputError: anything of the user's that cannot work; the message says what and the remedy.
+    """
+    if not args.config_file:
+        raise InputError("--config-file is missing; configs/ holds one for every task and stage")
+    cfg = load_config(args.config_file, args.opts)
+    register_datasets(cfg)
+    check_num_gpus(args.num_gpus)
+    check_device(cfg.MODEL.DEVICE)
+    amp_dtype(cfg)
+    check_output_folder(cfg.OUTPUT_DIR)
+    check_weights(cfg, args)
+    split = check_datasets(cfg, training=not args.eval_only)
+    if cfg.MODEL.META_ARCHITECTURE == "PADing":
+        load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
+    cfg.freeze()
+    return cfg
+
+
+def check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Refuse a missing file of weights; what is in it is checked when it is loaded."""
+    weights = cfg.MODEL.WEIGHTS
+    if not weights:
+        if args.eval_only and not args.resume:
+            raise InputError("--eval-only: no weights; give them as MODEL.WEIGHTS FILE")
+        return
+    if "://" not in weights and not os.path.isfile(weights):
+        raise InputError(f"MODEL.WEIGHTS {weights}: there is no such file")
+
+
+def exit_on_input_error(main: Callable[[], None]) -> None:
+    """Run an entry point; print an InputError without a traceback and exit with status 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,95 @@
+"""Reading files of weights without ever running what is in them."""
+
+import io
+import os
+import pickle  # noqa: S403  (only to subclass its Unpickler, which then admits arrays alone)
+import zipfile
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file
+
+from pading.errors import InputError
+
+# What a pickle of plain arrays needs, under the names that old and new NumPy write.
+_ADMITTED = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("collections", "OrderedDict"): OrderedDict,
+    **{
+        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    },
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Admits NumPy arrays and plain containers, and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ADMITTED:
+            return _ADMITTED[module, name]
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint: ``.safetensors``, ``.pkl`` of NumPy arrays, or what ``torch.save`` wrote.
+
+    Returns:
+        the checkpoint; ``["model"]`` is the state dict, as tensors.
+
+    Raises:
+        InputError: a missing, truncated or malformed file, or one that holds more than tensors,
+            arrays and plain containers.
+    """
+    path = os.fspath(path)
+    try:
+        if path.endswith(".safetensors"):
+            return {"model": load_file(path)}
+        if path.endswith(".pkl"):
+            with open(path, "rb") as file:
+                content = _ArrayUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read these weights: {error.strerror or error}") from error
+    except (
+        pickle.UnpicklingError,
+        safetensors.SafetensorError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it ends too early"
+        raise InputError(
+            f"{path}: not a file of weights that can be trusted: {reason}; it must hold tensors or "
+            "arrays alone and be complete: download or save it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path}: expected a dictionary of tensors, found {type(content).__name__}"
+        )
+    if "model" not in content:
+        content = {"model": content}
+    model = content["model"]
+    if not isinstance(model, dict) or not model:
+        raise InputError(f"{path}: it holds no state dict under 'model'")
+    content["model"] = {str(name): _as_tensor(path, name, value) for name, value in model.items()}
+    return content
+
+
+def _as_tensor(path: str, name: str, value: Any) -> torch.Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, torch.Tensor):
+        return value
+    raise InputError(f"{path}: {name} is no tensor but {type(value).__name__}")

@@ -1,0 +1,6 @@
+"""Matching and losses: functions of tensors, and the two criteria that the models ask for by name."""
+
+from pading.losses.set_criterion import SetCriterion
+from pading.losses.zero_shot import ZeroShotCriterion
+
+__all__ = ["SetCriterion", "ZeroShotCriterion"]

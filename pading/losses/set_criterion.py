@@ -1,0 +1,152 @@
+"""The segmenter's losses at every prediction (Mask2Former, section 3.3)."""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.utils import comm
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pading.losses.matcher import LossWeights, Match, match
+from pading.losses.points import sample_points, uncertain_points
+from pading.modeling.build import CRITERION_REGISTRY
+from pading.modeling.targets import Targets
+from pading.modeling.transformer_decoder import Predictions
+
+
+@CRITERION_REGISTRY.register()
+class SetCriterion(nn.Module):
+    """Hungarian matching, then cross-entropy for classes and point-sampled binary cross-entropy and dice for masks."""
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        weights: LossWeights,
+        no_object_weight: float,
+        deep_supervision: bool,
+        num_points: int,
+        oversample_ratio: float,
+        importance_ratio: float,
+    ) -> None:
+        """
+        Args:
+            weights: of the three terms, in matching and loss.
+            no_object_weight: of the no-object class in the cross-entropy.
+            deep_supervision: supervise the auxiliary predictions, too.
+            num_points: points per mask.
+            oversample_ratio, importance_ratio: see :func:`~pading.losses.points.uncertain_points`.
+        """
+        super().__init__()
+        self.weights = weights
+        self.no_object_weight = no_object_weight
+        self.deep_supervision = deep_supervision
+        self.num_points = num_points
+        self.oversample_ratio = oversample_ratio
+        self.importance_ratio = importance_ratio
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        loss = cfg.MODEL.SEGMENTER.LOSS
+        return {
+            "weights": LossWeights(loss.CLASS_WEIGHT, loss.MASK_WEIGHT, loss.DICE_WEIGHT),
+            "no_object_weight": loss.NO_OBJECT_WEIGHT,
+            "deep_supervision": loss.DEEP_SUPERVISION,
+            "num_points": loss.NUM_POINTS,
+            "oversample_ratio": loss.OVERSAMPLE_RATIO,
+            "importance_ratio": loss.IMPORTANCE_RATIO,
+        }
+
+    def forward(self, predictions: Predictions, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Weighted losses by name: ``loss_ce``, ``loss_mask``, ``loss_dice``, and with ``_i`` behind for the
+        auxiliary prediction i."""
+        stages = {"": predictions}
+        if self.deep_supervision:
+            stages |= {f"_{i}": stage for i, stage in enumerate(predictions.auxiliary)}
+        matches = self.match(list(stages.values()), targets)
+        num_masks = global_mask_count(targets, predictions.masks.device)
+        losses = {}
+        with torch.autocast(predictions.masks.device.type, enabled=False):
+            for (suffix, stage), pairs in zip(stages.items(), matches, strict=True):
+                classes = classification_loss(stage.logits, targets, pairs, self.no_object_weight)
+                mask, dice = self._mask_losses(stage.masks, targets, pairs, num_masks)
+                losses[f"loss_ce{suffix}"] = self.weights.classes * classes
+                losses[f"loss_mask{suffix}"] = self.weights.mask * mask
+                losses[f"loss_dice{suffix}"] = self.weights.dice * dice
+        return losses
+
+    def match(self, stages: Sequence[Predictions], targets: Sequence[Targets]) -> list[list[Match]]:
+        """Pair queries with targets for each stage and image; see :func:`~pading.losses.matcher.match`."""
+        with torch.autocast(stages[0].masks.device.type, enabled=False):
+            return match(stages, targets, self.weights, self.num_points)
+
+    def query_labels(self, predictions: Predictions, targets: Sequence[Targets]) -> Tensor:
+        """(B, Q) int64: the class of each query's matched target, the last output (no-object) for the others."""
+        [pairs] = self.match([predictions], targets)
+        return query_labels(targets, pairs, *predictions.logits.shape[1:])
+
+    def _mask_losses(
+        self,
+        masks: Tensor,
+        targets: Sequence[Targets],
+        pairs: Sequence[Match],
+        num_masks: float,
+    ) -> tuple[Tensor, Tensor]:
+        predicted = torch.cat([m[query] for m, (query, _) in zip(masks, pairs, strict=True)])
+        predicted = predicted.float()
+        points = uncertain_points(
+            predicted.detach(), self.num_points, self.oversample_ratio, self.importance_ratio
+        )
+        logits = sample_points(predicted[:, None], points)[:, 0]
+        with torch.no_grad():
+            wanted = torch.cat([t.masks[s] for t, (_, s) in zip(targets, pairs, strict=True)])
+            wanted = sample_points(wanted[:, None].float(), points)[:, 0]
+        return mask_loss(logits, wanted, num_masks), dice_loss(logits, wanted, num_masks)
+
+
+def query_labels(
+    targets: Sequence[Targets], pairs: Sequence[Match], num_queries: int, num_outputs: int
+) -> Tensor:
+    """(B, Q) int64: the class of each query's target, the last output (no-object) for unmatched queries."""
+    device = targets[0].labels.device
+    labels = torch.full((len(targets), num_queries), num_outputs - 1, device=device)
+    for row, target, (query, segment) in zip(labels, targets, pairs, strict=True):
+        row[query.to(device)] = target.labels[segment.to(device)]
+    return labels
+
+
+def classification_loss(
+    logits: Tensor, targets: Sequence[Targets], pairs: Sequence[Match], no_object_weight: float
+) -> Tensor:
+    """Cross-entropy of every query, the last class (no-object) weighted down.
+
+    Args:
+        logits: (B, Q, classes + 1).
+    """
+    labels = query_labels(targets, pairs, *logits.shape[1:])
+    weight = torch.ones(logits.shape[-1], device=logits.device)
+    weight[-1] = no_object_weight
+    return F.cross_entropy(logits.float().transpose(1, 2), labels, weight)
+
+
+def mask_loss(logits: Tensor, wanted: Tensor, num_masks: float) -> Tensor:
+    """Binary cross-entropy of masks at points (N, P), mean over points, sum over masks / ``num_masks``."""
+    loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return loss.mean(1).sum() / num_masks
+
+
+def dice_loss(logits: Tensor, wanted: Tensor, num_masks: float) -> Tensor:
+    """Dice loss of masks at points (N, P), smoothed by 1, sum over masks / ``num_masks``."""
+    probability = logits.sigmoid()
+    overlap = 2 * (probability * wanted).sum(1)
+    size = probability.sum(1) + wanted.sum(1)
+    return (1 - (overlap + 1) / (size + 1)).sum() / num_masks
+
+
+def global_mask_count(targets: Sequence[Targets], device: torch.device) -> float:
+    """Targets per process, averaged over the processes; at least 1."""
+    count = torch.tensor(float(sum(len(t.labels) for t in targets)), device=device)
+    if comm.get_world_size() > 1:
+        torch.distributed.all_reduce(count)
+    return max(count.item() / comm.get_world_size(), 1.0)

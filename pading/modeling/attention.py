@@ -1,0 +1,70 @@
+"""Multi-head attention and the feed-forward block, shared by segmenter and generator."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MultiheadAttention(nn.Module):
+    """Scaled dot-product attention with the parameter names of ``torch.nn.MultiheadAttention``.
+
+    Unlike that one it takes a mask that is shared by all heads without copying it for each.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"width {dim} does not divide into {num_heads} heads")
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None = None
+    ) -> Tensor:
+        """Attend from query to key.
+
+        Args:
+            query: (B, Q, C).
+            key, value: (B, S, C).
+            visible: bool, broadcastable to (B, Q, S); True where a query may look. Every query must see something.
+
+        Returns:
+            (B, Q, C).
+        """
+        q, k, v = (
+            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x, weight, bias in zip(
+                (query, key, value),
+                self.in_proj_weight.chunk(3),
+                self.in_proj_bias.chunk(3),
+                strict=True,
+            )
+        )
+        mixed = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=None if visible is None else visible.unsqueeze(1),
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.out_proj(mixed.transpose(1, 2).flatten(-2))
+
+    def attend_to_itself_alone(self, token: Tensor) -> Tensor:
+        """Self-attention of sequences of one token each: all weight is on the token, so only its value counts.
+
+        Args:
+            token: (..., C).
+
+        Returns:
+            (..., C).
+        """
+        value = F.linear(token, self.in_proj_weight.chunk(3)[2], self.in_proj_bias.chunk(3)[2])
+        # Dropout of the one attention weight: drops a head's whole value, as in nn.MultiheadAttention.
+        heads = value.unflatten(-1, (self.num_heads, -1))
+        keep = F.dropout(torch.ones_like(heads[..., :1]), self.dropout, self.training)
+        return self.out_proj((heads * keep).flatten(-2))

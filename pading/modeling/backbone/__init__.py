@@ -1,0 +1,1 @@
+"""Backbones beside Detectron2's ResNet."""

@@ -1,0 +1,64 @@
+"""Splitting an embedding into what its class vector explains and what it does not (PADing, section 3.3)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_SLOPE = 0.2
+
+
+class Parts(NamedTuple):
+    """An embedding, disentangled."""
+
+    related: Tensor
+    """(N, C) r, the semantic-related part."""
+    unrelated: Tensor
+    """(N, C) u, the rest."""
+    rebuilt: Tensor
+    """(N, C) D([r; u]), which should be the embedding again."""
+
+
+class Disentangler(nn.Module):
+    """The encoders E_r and E_u, the decoder D, and the relation R of a related part and a semantic token."""
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.related = _encoder(dim, dropout)
+        self.unrelated = _encoder(dim, dropout)
+        self.decoder = nn.Sequential(
+            nn.Linear(2 * dim, dim),
+            nn.LeakyReLU(_SLOPE),
+            nn.Dropout(dropout),
+            nn.Linear(dim, dim),
+            nn.LeakyReLU(_SLOPE),
+            nn.Dropout(dropout),
+        )
+        self.relation = nn.ModuleDict({"fc1": nn.Linear(2 * dim, dim), "fc2": nn.Linear(dim, 1)})
+
+    def forward(self, embeddings: Tensor) -> Parts:
+        """Disentangle embeddings (N, C)."""
+        related, unrelated = self.related(embeddings), self.unrelated(embeddings)
+        return Parts(related, unrelated, self.decoder(torch.cat((related, unrelated), dim=-1)))
+
+    def relation_scores(self, related: Tensor, tokens: Tensor) -> Tensor:
+        """How well each related part fits each class.
+
+        Args:
+            related: (N, C).
+            tokens: (K, C) semantic tokens.
+
+        Returns:
+            (N, K) in (0, 1).
+        """
+        pairs = (len(related), len(tokens), -1)
+        both = torch.cat((related[:, None].expand(pairs), tokens[None].expand(pairs)), dim=-1)
+        return self.relation["fc2"](F.relu(self.relation["fc1"](both)))[..., 0].sigmoid()
+
+
+def _encoder(dim: int, dropout: float) -> nn.Sequential:
+    # Two linear layers with nothing between them, as the published code has it.
+    return nn.Sequential(
+        nn.Linear(dim, dim), nn.Linear(dim, dim), nn.LeakyReLU(_SLOPE), nn.Dropout(dropout)
+    )

@@ -1,0 +1,129 @@
+"""From class logits and masks to panoptic, instance and semantic results: pure functions (METHOD: Inference).
+
+Mask2Former (Cheng et al., CVPR 2022), section 3 and its released inference procedure.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.structures import BitMasks, Instances
+from torch import Tensor
+
+_TINY = 1e-6
+
+
+def class_scores(logits: Tensor) -> Tensor:
+    """(Q, K + 1) logits -> (Q, K + 1) probabilities in float32; the last is no-object."""
+    return logits.float().softmax(-1)
+
+
+def semantic_inference(scores: Tensor, masks: Tensor) -> Tensor:
+    """Score of every class at every pixel.
+
+    Args:
+        scores: (Q, K + 1) class probabilities.
+        masks: (Q, H, W) mask logits.
+
+    Returns:
+        (K, H, W): the sum over queries of class probability x mask probability, in [0, Q].
+    """
+    return torch.einsum("qk,qhw->khw", scores[:, :-1], masks.sigmoid())
+
+
+def panoptic_inference(
+    scores: Tensor,
+    masks: Tensor,
+    things: Sequence[int],
+    score_threshold: float,
+    overlap_threshold: float,
+) -> tuple[Tensor, list[dict]]:
+    """Give every pixel to at most one segment.
+
+    Args:
+        scores: (Q, K + 1) class probabilities.
+        masks: (Q, H, W) mask logits.
+        things: contiguous indices of the countable classes.
+        score_threshold: a query takes part if its best class is not no-object and scores above this.
+        overlap_threshold: a segment stays if the pixels won are at least this share of its mask's.
+
+    Returns:
+        (H, W) int32 segment ids (0: nothing), and for every segment its ``id``, ``category_id``,
+        ``isthing`` and ``score``. Segments of one stuff class are one.
+    """
+    best, labels = scores.max(-1)
+    chosen = (labels != scores.shape[-1] - 1) & (best > score_threshold)
+    best, labels = best[chosen], labels[chosen]
+    probabilities = masks[chosen].sigmoid()
+    result = torch.zeros(masks.shape[-2:], dtype=torch.int32, device=masks.device)
+    if not len(labels):
+        return result, []
+
+    inside = probabilities >= 0.5
+    winner = (best[:, None, None] * probabilities).argmax(0)
+    won = winner == torch.arange(len(labels), device=masks.device)[:, None, None]
+    areas = inside.flatten(1).sum(1).tolist()
+    areas_won = won.flatten(1).sum(1).tolist()
+    won &= inside
+    areas_visible = won.flatten(1).sum(1).tolist()
+
+    segments: list[dict] = []
+    stuff_ids: dict[int, int] = {}
+    countable = set(things)
+    for query, label in enumerate(labels.tolist()):
+        if not (areas[query] and areas_won[query] and areas_visible[query]):
+            continue
+        if areas_won[query] / areas[query] < overlap_threshold:
+            continue
+        isthing = label in countable
+        if not isthing and label in stuff_ids:
+            result[won[query]] = stuff_ids[label]
+            continue
+        segment_id = len(segments) + 1
+        result[won[query]] = segment_id
+        segments.append(
+            {
+                "id": segment_id,
+                "isthing": isthing,
+                "category_id": label,
+                "score": best[query].item(),
+            }
+        )
+        if not isthing:
+            stuff_ids[label] = segment_id
+    return result, segments
+
+
+def instance_inference(
+    scores: Tensor, masks: Tensor, max_instances: int, classes: Sequence[int] | None = None
+) -> Instances:
+    """The best (query, class) pairs, each with its query's mask.
+
+    Args:
+        scores: (Q, K + 1) class probabilities.
+        masks: (Q, H, W) mask logits.
+        max_instances: how many pairs to take.
+        classes: contiguous indices that may be given; pairs of others are dropped after the choice,
+            as published, so that fewer than ``max_instances`` may remain. None: all.
+
+    Returns:
+        Instances with ``pred_masks`` (N, H, W) bool, ``pred_boxes``, ``scores`` (class probability x
+        mean mask probability inside the mask) and ``pred_classes``.
+    """
+    num_classes = scores.shape[-1] - 1
+    pairs = scores[:, :-1].flatten()
+    best, index = pairs.topk(min(max_instances, len(pairs)), sorted=False)
+    labels = index % num_classes
+    query = index.div(num_classes, rounding_mode="floor")
+    if classes is not None:
+        kept = torch.isin(labels, torch.tensor(classes, device=labels.device))
+        best, labels, query = best[kept], labels[kept], query[kept]
+    # A query can be chosen for several classes: its mask is scored once.
+    inside = masks > 0
+    area = inside.flatten(1).sum(1)
+    quality = (masks.sigmoid() * inside).flatten(1).sum(1) / (area + _TINY)
+    result = Instances(tuple(masks.shape[-2:]))
+    result.pred_masks = inside[query]
+    result.pred_boxes = BitMasks(result.pred_masks).get_bounding_boxes()
+    result.scores = best * quality[query]
+    result.pred_classes = labels
+    return result

@@ -1,0 +1,243 @@
+"""Stage 2: PADing (He, Ding, Jiang, CVPR 2023). The segmenter is frozen; a generator synthesises embeddings of
+unseen classes, and the classifier is retrained on them and on real ones."""
+
+from typing import NamedTuple
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pading.data.semantics import load_class_vectors
+from pading.errors import InputError
+from pading.modeling.build import build_criterion
+from pading.modeling.disentanglement import Disentangler, Parts
+from pading.modeling.generator import build_generator
+from pading.modeling.segmenter import Mask2Former
+from pading.modeling.transformer_decoder import Predictions
+
+
+class Group(NamedTuple):
+    """Disentangled embeddings of the seen or of the unseen classes."""
+
+    embeddings: Tensor
+    """(N, C)."""
+    labels: Tensor
+    """(N,) int64, among the classes of the group."""
+    parts: Parts
+    relation_scores: Tensor
+    """(N, classes of the group)."""
+    tokens: Tensor
+    """(N, C), the semantic token of each row's class."""
+    noise: Tensor
+    """(N, C), standard normal: what the unrelated part should look like."""
+
+
+class GeneratorStep(NamedTuple):
+    """What the generator's losses look at."""
+
+    synthetic: Tensor
+    """(N, C) one synthetic embedding for each real one."""
+    real: Tensor
+    """(N, C) matched embeddings."""
+    seen_logits: Tensor
+    """(N, S) the classifier's logits of the synthetic embeddings, seen classes only."""
+    seen_labels: Tensor
+    """(N,) int64, among the seen classes."""
+    groups: tuple[Group, Group] | None
+    """Seen and unseen; None where disentanglement and alignment are off."""
+
+
+class ClassifierStep(NamedTuple):
+    """What the classifier's loss looks at."""
+
+    logits: Tensor
+    """(R, K + 1), of real and synthetic embeddings."""
+    labels: Tensor
+    """(R,) int64 in [0, K]; K is no-object."""
+    unseen: Tensor
+    """(U,) int64, the unseen classes."""
+
+
+@META_ARCH_REGISTRY.register()
+class PADing(Mask2Former):
+    """The segmenter, frozen, with a generator and a classifier of its own; wiring only."""
+
+    initialised_afresh = (
+        "class_vectors",
+        "semantic_projection.",
+        "generator.",
+        "disentangler.",
+    )
+    """What a checkpoint may lack: a converted one ends with the classifier."""
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        class_vectors: Tensor,
+        generator: nn.Module,
+        disentangler: Disentangler | None,
+        zero_shot_criterion: nn.Module,
+        structure_source: str,
+        num_unseen_classes: int,
+        num_per_unseen_class: int,
+        dim: int,
+        **segmenter,
+    ) -> None:
+        """
+        Args:
+            class_vectors: (K, d) semantic vectors in the order of the split.
+            generator: semantic tokens (N, C) to synthetic embeddings (N, C).
+            disentangler: None switches disentanglement and alignment off.
+            zero_shot_criterion: (:class:`GeneratorStep`, :class:`ClassifierStep`) to losses by name.
+            structure_source: embeddings to disentangle and align: "synthetic" or "both" synthetic and real.
+            num_unseen_classes: unseen classes drawn for the classifier in each step; at most all of them.
+            num_per_unseen_class: synthetic embeddings of each class drawn.
+            dim: width C of an embedding.
+            segmenter: see :class:`Mask2Former`; its class head knows all classes.
+        """
+        super().__init__(**segmenter)
+        if structure_source not in ("synthetic", "both"):
+            raise InputError(
+                f"MODEL.ZERO_SHOT.STRUCTURE_SOURCE is {structure_source!r}; "
+                'use "synthetic" or "both"'
+            )
+        split = self.split
+        if not split.unseen:
+            raise InputError(
+                f"split {split.name}: no class is unseen, so stage 2 has nothing to learn; mark classes as "
+                "unseen in the split, or train stage 1 alone"
+            )
+        self.register_buffer("class_vectors", class_vectors)
+        self.register_buffer("seen", torch.tensor(split.seen), persistent=False)
+        self.register_buffer("unseen", torch.tensor(split.unseen), persistent=False)
+        self.trainable[self.unseen] = (
+            False  # the class head knows them, but training must not show them
+        )
+        self.structure_source = structure_source
+        self.num_unseen_classes = min(num_unseen_classes, split.num_unseen)
+        self.num_per_unseen_class = num_per_unseen_class
+        self.classifier = nn.Linear(dim, split.num_classes + 1)
+        self.semantic_projection = nn.Linear(class_vectors.shape[1], dim)
+        self.generator = generator
+        self.disentangler = disentangler
+        self.zero_shot_criterion = zero_shot_criterion
+        for part in (self.backbone, self.sem_seg_head):
+            part.requires_grad_(False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        if cfg.MODEL.SEGMENTER.CLASSES != "all":
+            raise InputError(
+                'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
+                "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
+            )
+        arguments = super().from_config(cfg)
+        z, dim = cfg.MODEL.ZERO_SHOT, cfg.MODEL.SEGMENTER.HIDDEN_DIM
+        vectors = load_class_vectors(cfg.MODEL.CLASS_VECTORS, arguments["split"])
+        return arguments | {
+            "class_vectors": torch.as_tensor(vectors),
+            "generator": build_generator(cfg),
+            "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if z.STRUCTURE_WEIGHT else None,
+            "zero_shot_criterion": build_criterion("ZeroShotCriterion", cfg),
+            "structure_source": z.STRUCTURE_SOURCE,
+            "num_unseen_classes": z.NUM_UNSEEN_CLASSES,
+            "num_per_unseen_class": z.NUM_PER_UNSEEN_CLASS,
+            "dim": dim,
+        }
+
+    def train(self, mode: bool = True) -> "PADing":
+        """Set the training mode; the frozen segmenter stays in evaluation mode (batch norm, dropout)."""
+        super().train(mode)
+        self.backbone.eval()
+        self.sem_seg_head.eval()
+        return self
+
+    def forward(self, batch: list[dict]) -> dict[str, Tensor] | list[dict]:
+        """As :meth:`Mask2Former.forward`; in training the losses are those of stage 2."""
+        if not self.training:
+            return super().forward(batch)
+        return self.zero_shot_losses(*self.labelled_embeddings(batch))
+
+    def class_logits(self, predictions: Predictions) -> Tensor:
+        return self.classifier(predictions.embeddings)
+
+    @torch.no_grad()
+    def labelled_embeddings(self, batch: list[dict]) -> tuple[Tensor, Tensor]:
+        """What stage 2 learns from: class embeddings of all queries and the classes of their matched segments.
+
+        Returns:
+            (B * Q, C) embeddings, and (B * Q,) int64 labels in [0, K], where K is no-object.
+        """
+        images = self.preprocess(batch)
+        predictions = self.segment(images)
+        labels = self.criterion.query_labels(predictions, self.targets(batch, images))
+        return predictions.embeddings.flatten(0, 1), labels.flatten()
+
+    def zero_shot_losses(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Losses of generator and classifier; they touch disjoint parameters.
+
+        Args:
+            embeddings: (R, C) class embeddings of queries, without gradient.
+            labels: (R,) int64 in [0, K]; K is no-object.
+        """
+        tokens = self.semantic_projection(self.class_vectors)
+        matched = labels < self.split.num_classes
+        real, real_labels = embeddings[matched], labels[matched]
+        synthetic = self.generator(tokens[real_labels])
+        return self.zero_shot_criterion(
+            self._generator_step(tokens, synthetic, real, real_labels),
+            self._classifier_step(tokens, embeddings, labels),
+        )
+
+    def _generator_step(
+        self, tokens: Tensor, synthetic: Tensor, real: Tensor, labels: Tensor
+    ) -> GeneratorStep:
+        weight, bias = self.classifier.weight.detach(), self.classifier.bias.detach()
+        seen_labels = torch.searchsorted(self.seen, labels)
+        groups = None
+        if self.disentangler is not None:
+            embeddings, group_labels = synthetic, seen_labels
+            if self.structure_source == "both":
+                embeddings = torch.cat((synthetic, real.to(synthetic.dtype)))
+                group_labels = seen_labels.repeat(2)
+            unseen = self.generator(tokens[self.unseen])
+            groups = (
+                self._group(embeddings, group_labels, tokens[self.seen]),
+                self._group(
+                    unseen, torch.arange(len(unseen), device=unseen.device), tokens[self.unseen]
+                ),
+            )
+        return GeneratorStep(
+            synthetic=synthetic,
+            real=real,
+            seen_logits=F.linear(synthetic, weight[self.seen], bias[self.seen]),
+            seen_labels=seen_labels,
+            groups=groups,
+        )
+
+    def _group(self, embeddings: Tensor, labels: Tensor, tokens: Tensor) -> Group:
+        parts = self.disentangler(embeddings)
+        return Group(
+            embeddings=embeddings,
+            labels=labels,
+            parts=parts,
+            relation_scores=self.disentangler.relation_scores(parts.related, tokens),
+            tokens=tokens[labels],
+            noise=torch.randn_like(parts.unrelated, dtype=torch.float32),
+        )
+
+    def _classifier_step(
+        self, tokens: Tensor, embeddings: Tensor, labels: Tensor
+    ) -> ClassifierStep:
+        drawn = torch.randperm(len(self.unseen), device=self.unseen.device)
+        drawn = self.unseen[drawn[: self.num_unseen_classes]].repeat(self.num_per_unseen_class)
+        with torch.no_grad():
+            synthetic = self.generator(tokens[drawn])
+        return ClassifierStep(
+            logits=self.classifier(torch.cat((embeddings, synthetic.to(embeddings.dtype)))),
+            labels=torch.cat((labels, drawn)),
+            unseen=self.unseen,
+        )

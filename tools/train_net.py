@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Train or evaluate any stage: which one is a matter of the configuration.
+
+    python tools/train_net.py --config-file configs/panoptic/pretrain.yaml --num-gpus 8
+    python tools/train_net.py --config-file configs/panoptic/PADing.yaml --eval-only MODEL.WEIGHTS model.pth
+
+KEY VALUE pairs behind the options override the configuration; pading/config.py says what each key means.
+"""
+
+import argparse
+
+from detectron2.config import CfgNode
+from detectron2.engine import default_argument_parser, default_setup, launch
+
+import pading  # noqa: F401  (registers the models)
+from pading.engine.checkpoint import Checkpointer
+from pading.engine.setup import exit_on_input_error, setup
+from pading.engine.trainer import Trainer
+from pading.evaluation.build import build_evaluator
+from pading.evaluation.evaluator import ReportingEvaluators
+
+
+class EvaluatingTrainer(Trainer):
+    """The trainer with the evaluators of the configured tasks."""
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> ReportingEvaluators:
+        return build_evaluator(cfg, dataset_name)
+
+
+def run(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """The work of one process."""
+    default_setup(cfg, args)
+    if args.eval_only:
+        model = EvaluatingTrainer.build_model(cfg)
+        checkpointer = Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
+        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        EvaluatingTrainer.test(cfg, model)
+        return
+    trainer = EvaluatingTrainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    trainer.train()
+
+
+def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """What ``launch`` starts: a spawned process knows no data set yet."""
+    pading.register_datasets(cfg)
+    run(cfg, args)
+
+
+def main() -> None:
+    args = default_argument_parser(epilog=__doc__).parse_args()
+    cfg = setup(args)
+    launch(
+        run_in_new_process,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(cfg, args),
+    )
+
+
+if __name__ == "__main__":
+    exit_on_input_error(main)
