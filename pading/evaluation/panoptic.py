@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pading.data.files import field, read_json, write_json
+from pading.data.images import require_size
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
@@ -49,31 +50,14 @@ def score_panoptic(
         InputError: names the file and the entry: unknown or repeated image, category outside the
             split, PNG missing, broken or of another size, segments that PNG and JSON disagree on.
     """
-    truth = _read_annotations(ground_truth_json, split, ground_truth=True)
-    predicted = _read_annotations(prediction_json, split, ground_truth=False)
-    unknown = predicted.keys() - truth.keys()
-    if unknown:
-        raise InputError(
-            f"{prediction_json}: image_id {min(unknown, key=str)} is not in {ground_truth_json} "
-            f"({len(unknown)} such images); score predictions of the same data set"
-        )
+    truth = read_annotations(ground_truth_json, split, ground_truth=True)
+    predicted = read_annotations(prediction_json, split, ground_truth=False)
     folders = (Path(ground_truth_folder), Path(prediction_folder))
-    missing = truth.keys() - predicted.keys()
-    if missing:
-        logger.warning(
-            "%s: %d of %d images have no prediction and count as empty",
-            prediction_json,
-            len(missing),
-            len(truth),
-        )
+    missing = check_images(truth, predicted, prediction_json, ground_truth_json)
     for image_id, annotation in predicted.items():
         files = _png_files(folders, (truth[image_id], annotation))
-        sizes = [_png_size(path) for path in files]
-        if sizes[0] != sizes[1]:
-            raise InputError(
-                f"{files[1]}: is {sizes[1][0]} x {sizes[1][1]}, its ground truth {files[0]} is "
-                f"{sizes[0][0]} x {sizes[0][1]}; predict at the size of the image"
-            )
+        truth_size, size = (_png_size(path) for path in files)
+        require_size(str(files[1]), size, truth_size, str(files[0]))
     categories = {info.id: {"isthing": int(info.isthing)} for info in split.classes}
 
     def score_image(image_id: Any) -> PQStat:
@@ -127,10 +111,41 @@ def _score_empty(truth: Mapping[str, Any]) -> PQStat:
     return stat
 
 
-def _read_annotations(
+def check_images(
+    truth: Collection[Any], predicted: Collection[Any], predictions: Any, ground_truth: Any
+) -> set[Any]:
+    """The images of ``truth`` without a prediction, which are warned of.
+
+    Args:
+        truth: ids or names of the images that have ground truth.
+        predicted: those of the images that have a prediction.
+        predictions: where the predictions come from, for the message.
+        ground_truth: where the ground truth comes from.
+
+    Raises:
+        InputError: a prediction is for an image without ground truth.
+    """
+    unknown = set(predicted) - set(truth)
+    if unknown:
+        raise InputError(
+            f"{predictions}: image_id {min(unknown, key=str)} is not in {ground_truth} "
+            f"({len(unknown)} such images); score predictions of the same data set"
+        )
+    missing = set(truth) - set(predicted)
+    if missing:
+        message = "%s: %d of %d images have no prediction and count as empty"
+        logger.warning(message, predictions, len(missing), len(truth))
+    return missing
+
+
+def read_annotations(
     path: str | Path, split: ClassSplit, ground_truth: bool
 ) -> dict[Any, dict[str, Any]]:
-    """Checked annotations of a COCO panoptic JSON file by image id, in its order."""
+    """Checked annotations of a COCO panoptic JSON file by image id, in its order.
+
+    Raises:
+        InputError: names file and entry: a key missing, an image twice, a category outside.
+    """
     segment_keys = ("id", "category_id", *(("area", "iscrowd") if ground_truth else ()))
     annotations: dict[Any, dict[str, Any]] = {}
     for index, entry in enumerate(field(read_json(path), "annotations", list, str(path))):
@@ -162,15 +177,15 @@ def _png_files(
 
 
 def _png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG with ids in its colours, from its header."""
+    """Height and width of a PNG with ids in its colours, from its header."""
     try:
         with Image.open(path) as image:
-            mode, size = image.mode, image.size
+            mode, (width, height) = image.mode, image.size
     except OSError as error:
         raise InputError(f"{path}: is missing or no image ({error}); write it again") from error
     if mode not in ("RGB", "RGBA"):
         raise InputError(f"{path}: has mode {mode}; panoptic ids are stored in an RGB PNG")
-    return size
+    return height, width
 
 
 class PanopticEvaluator(TaskEvaluator):
