@@ -1,0 +1,161 @@
+// The operators on the CPU: checks, outputs, and the split of the work over PyTorch's threads.
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/util/Exception.h>
+#include <torch/library.h>
+
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "../arguments.h"
+#include "kernels.h"
+
+namespace pading_ops {
+namespace {
+
+constexpr int64_t kCacheLine = 64;
+
+int64_t real_size(Dtype dtype) { return dtype == Dtype::kFloat64 ? 8 : 4; }
+
+// As the Points of `heads` heads take it, each part rounded up to whole cache lines.
+int64_t points_scratch(const Problem& p, Dtype dtype, int64_t heads) {
+  const int64_t points = heads * p.points();
+  return points * (7 * sizeof(int32_t) + 4 * real_size(dtype)) + 11 * kCacheLine;
+}
+
+// Cache lines start at the scratch's own.
+class AlignedBytes {
+ public:
+  explicit AlignedBytes(int64_t size) : bytes_(new char[size + kCacheLine]) {}
+  char* get() {
+    const auto address = reinterpret_cast<uintptr_t>(bytes_.get());
+    return bytes_.get() + (kCacheLine - address % kCacheLine) % kCacheLine;
+  }
+
+ private:
+  std::unique_ptr<char[]> bytes_;
+};
+
+const CpuKernels& kernels() {
+#ifdef __x86_64__
+  static const CpuKernels& chosen = [&]() -> const CpuKernels& {
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512bw");
+    return avx512 ? kAvx512Kernels : avx2 ? kAvx2Kernels : kPortableKernels;
+  }();
+  return chosen;
+#else
+  return kPortableKernels;
+#endif
+}
+
+// Reads the levels and checks that they fill the S rows one after the other.
+std::vector<Level> read_levels(const at::Tensor& spatial_shapes,
+                               const at::Tensor& level_start_index, const Problem& p) {
+  const at::Tensor shapes = spatial_shapes.contiguous(), starts = level_start_index.contiguous();
+  const int64_t* shape = shapes.const_data_ptr<int64_t>();
+  const int64_t* start = starts.const_data_ptr<int64_t>();
+  std::vector<Level> levels;
+  int64_t rows = 0;
+  for (int64_t l = 0; l < p.L; ++l) {
+    const int64_t height = shape[2 * l], width = shape[2 * l + 1];
+    TORCH_CHECK_VALUE(height >= 0 && width >= 0 && (width == 0 || height <= p.S / width),
+                      "spatial_shapes: level ", l, " is ", height, " x ", width,
+                      ", which does not fit the ", p.S, " rows of value");
+    TORCH_CHECK_VALUE(start[l] == rows, "level_start_index: expected ", rows, " for level ", l,
+                      " (the sizes of the levels before it), got ", start[l]);
+    levels.push_back({int32_t(height), int32_t(width), int32_t(rows)});
+    rows += height * width;
+    TORCH_CHECK_VALUE(rows <= p.S, "spatial_shapes: the levels' sizes sum to more than the ", p.S,
+                      " rows of value");
+  }
+  TORCH_CHECK_VALUE(rows == p.S, "spatial_shapes: the levels' sizes sum to ", rows,
+                    ", expected the number of rows of value, ", p.S);
+  return levels;
+}
+
+at::Tensor forward(const at::Tensor& value, const at::Tensor& spatial_shapes,
+                   const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
+                   const at::Tensor& attention_weights) {
+  const Call call = check_arguments(value, spatial_shapes, level_start_index, sampling_locations,
+                                    attention_weights);
+  const Problem& p = call.sizes;
+  const std::vector<Level> levels = read_levels(spatial_shapes, level_start_index, p);
+  const at::Tensor values = value.contiguous(), locations = sampling_locations.contiguous(),
+                   attention = attention_weights.contiguous();
+  at::Tensor output = at::empty({p.B, p.Q, p.M * p.D}, value.options());
+  if (output.numel() == 0) return output;
+
+  const ForwardArguments arguments{p,
+                                   levels.data(),
+                                   values.const_data_ptr(),
+                                   locations.const_data_ptr(),
+                                   attention.const_data_ptr(),
+                                   output.mutable_data_ptr()};
+  const auto kernel = kernels().forward[int(call.dtype)];
+  // A thread is worth waking for some ten microseconds of work.
+  const int64_t work = p.M * p.points() * (p.D + 8);
+  const int64_t grain = 1 + 65536 / (work + 1);
+  at::parallel_for(0, p.B * p.Q, grain, [&](int64_t begin, int64_t end) {
+    AlignedBytes scratch(points_scratch(p, call.dtype, p.M));
+    kernel(arguments, begin, end, scratch.get());
+  });
+  return output;
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_output,
+                                                        const at::Tensor& value,
+                                                        const at::Tensor& spatial_shapes,
+                                                        const at::Tensor& level_start_index,
+                                                        const at::Tensor& sampling_locations,
+                                                        const at::Tensor& attention_weights) {
+  const Call call = check_arguments(value, spatial_shapes, level_start_index, sampling_locations,
+                                    attention_weights);
+  const Problem& p = call.sizes;
+  check_grad_output(grad_output, value, p);
+  const std::vector<Level> levels = read_levels(spatial_shapes, level_start_index, p);
+  const at::Tensor grads = grad_output.contiguous(), values = value.contiguous(),
+                   locations = sampling_locations.contiguous(),
+                   attention = attention_weights.contiguous();
+  const bool half = call.dtype == Dtype::kFloat16 || call.dtype == Dtype::kBFloat16;
+  at::Tensor grad_value = half && p.Q > 0 ? at::empty_like(values) : at::zeros_like(values);
+  at::Tensor grad_locations = at::empty_like(locations), grad_attention = at::empty_like(attention);
+  if (p.B * p.Q * p.M > 0) {
+    const BackwardArguments arguments{p,
+                                      levels.data(),
+                                      grads.const_data_ptr(),
+                                      values.const_data_ptr(),
+                                      locations.const_data_ptr(),
+                                      attention.const_data_ptr(),
+                                      grad_value.mutable_data_ptr(),
+                                      grad_locations.mutable_data_ptr(),
+                                      grad_attention.mutable_data_ptr()};
+    const auto kernel = kernels().backward[int(call.dtype)];
+    const int64_t work = p.Q * p.points() * (3 * p.D + 16);
+    const int64_t grain = 1 + 65536 / (work + 1);
+    at::parallel_for(0, p.B * p.M, grain, [&](int64_t begin, int64_t end) {
+      const int64_t sums = half ? p.S * p.D * real_size(call.dtype) + kCacheLine : 0;
+      const int64_t dots = 4 * p.M * p.points() * real_size(call.dtype) + kCacheLine;
+      AlignedBytes scratch(points_scratch(p, call.dtype, p.M) + dots + sums);
+      kernel(arguments, begin, end, scratch.get());
+    });
+  }
+  return {grad_value, grad_locations, grad_attention};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(pading_ops, CPU, m) {
+  m.impl("ms_deform_attn", forward);
+  m.impl("ms_deform_attn_backward", backward);
+}
+
+}  // namespace pading_ops

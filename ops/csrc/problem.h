@@ -1,0 +1,17 @@
+// The sizes of one call, shared by the kernels and their wrappers.
+#pragma once
+
+#include <stdint.h>
+
+namespace pading_ops {
+
+enum class Dtype { kFloat32, kFloat64, kFloat16, kBFloat16 };
+constexpr int kNumDtypes = 4;
+
+// value (B, S, M, D), sampling_locations (B, Q, M, L, P, 2), attention_weights (B, Q, M, L, P).
+struct Problem {
+  int64_t B, S, M, D, Q, L, P;
+  int64_t points() const { return L * P; }
+};
+
+}  // namespace pading_ops

