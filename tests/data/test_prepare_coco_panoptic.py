@@ -1,0 +1,101 @@
+import importlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pading.errors import InputError
+
+SCRIPTS = Path(__file__).parents[2] / "datasets"
+
+
+@pytest.fixture
+def prepare(monkeypatch):
+    """The script's ``main``."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return importlib.import_module("prepare_coco_panoptic").main
+
+
+def _arguments(train, val, split_file):
+    layout = ["panoptic.json", "images", "labels"]
+    return [
+        *("--root", str(train.root.parent), "--split", str(split_file), "--workers", "1"),
+        *("--train", *(f"{train.root.name}/{part}" for part in layout)),
+        *("--val", *(f"{val.root.name}/{part}" for part in layout)),
+    ]
+
+
+def _maps(mini):
+    folder = mini.root / "labels_kitchen_semantic"
+    return {p.name: np.asarray(Image.open(p)) for p in sorted(folder.iterdir())}
+
+
+def test_seen_only_file_and_maps(make_panoptic, split_file, prepare, capsys):
+    train = make_panoptic([[3, 20], [9, 5], [], [21], [9, 3]], "train")
+    val = make_panoptic([[5, 9, 21], [3]], "val")
+    prepare(_arguments(train, val, split_file))
+
+    seen = json.loads((train.root / "panoptic_kitchen_seen.json").read_text())
+    assert [image["id"] for image in seen["images"]] == [0, 2, 4]
+    assert [a["image_id"] for a in seen["annotations"]] == [0, 2, 4]
+    assert seen["categories"] == train.content["categories"]
+
+    assert list(_maps(train)) == ["0.png", "2.png", "4.png"]
+    maps = _maps(val)
+    assert list(maps) == ["0.png", "1.png"]
+    colours = np.asarray(Image.open(val.root / "labels" / "0.png")).astype(int)
+    ids = colours @ [1, 256, 65536]
+    segments = val.content["annotations"][0]["segments_info"]
+    for segment, label in zip(segments, [2, 1, 4], strict=True):
+        assert (maps["0.png"][ids == segment["id"]] == label).all()
+
+    table = capsys.readouterr().out
+    for row in ("images .* 5 .* 2", "images kept .* 3 .* 2", "unseen classes .* 2 .* 2"):
+        assert any(re.search(row, line) for line in table.splitlines())
+
+
+def test_unlabelled_pixels_are_ignored(make_panoptic, split_file, prepare):
+    train, val = make_panoptic([[3]], "train"), make_panoptic([[3, 9]], "val")
+    val.rewrite(lambda c: c["annotations"][0]["segments_info"].pop())
+    prepare(_arguments(train, val, split_file))
+    assert set(np.unique(_maps(val)["0.png"])) == {0, 255}
+
+
+def test_interrupted_and_run_again(make_panoptic, split_file, prepare):
+    train, val = make_panoptic([[3], [9], [20]], "train"), make_panoptic([[3]], "val")
+    good = (train.root / "labels" / "1.png").read_bytes()
+    (train.root / "labels" / "1.png").write_bytes(good[:50])
+    with pytest.raises(InputError, match="labels/1.png: cannot read this image"):
+        prepare(_arguments(train, val, split_file))
+    assert list(_maps(train)) == ["0.png"]
+    first = train.root / "labels_kitchen_semantic" / "0.png"
+    made_at = first.stat().st_mtime_ns
+
+    (train.root / "labels" / "1.png").write_bytes(good)
+    prepare(_arguments(train, val, split_file))
+    assert list(_maps(train)) == ["0.png", "1.png", "2.png"]
+    assert first.stat().st_mtime_ns == made_at
+
+    # A finished map that was damaged since is made anew.
+    first.write_bytes(first.read_bytes()[:40])
+    prepare(_arguments(train, val, split_file))
+    assert (_maps(train)["0.png"] == 0).all()
+
+
+def test_several_workers_give_the_same(make_panoptic, split_file, prepare):
+    train, val = make_panoptic([[3], [9]], "train"), make_panoptic([[3, 5], [9]], "val")
+    prepare([*_arguments(train, val, split_file), "--workers", "2"])
+    assert list(_maps(train)) == list(_maps(val)) == ["0.png", "1.png"]
+
+
+def test_bad_input_is_told_without_a_traceback(prepare, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["prepare_coco_panoptic.py", "--root", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module("preparing").run_script(prepare)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: {tmp_path}/annotations/panoptic_train2017.json: there is no such file"
+    )
