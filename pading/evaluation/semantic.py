@@ -4,8 +4,10 @@ Ignored pixels (255) count neither as prediction nor as ground truth; every mean
 classes that have ground truth.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,6 @@ from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic import check_images, read_annotations
 
-logger = logging.getLogger(__name__)
-
 TASK = "sem_seg"
 
 
@@ -31,10 +31,9 @@ def score_semantic(
     """Score label maps: mIoU, accuracy, frequency-weighted IoU and pixel accuracy.
 
     Args:
-        truth: name of an image -> H x W contiguous indices, 255 ignored; such as
-            :class:`LabelFolder` or :class:`PanopticLabels`, which read one at a time.
-        predicted: the same for the predictions (an ``.npz`` file's content does); 255 is no class.
-            Images without a prediction count as empty ones, with a warning.
+        truth: image -> H x W contiguous indices, 255 ignored; see :class:`LabelMaps`.
+        predicted: the same for the predictions; 255 is no class. Images without a prediction count
+            as empty ones, with a warning.
         split: the classes.
 
     Raises:
@@ -99,6 +98,88 @@ def summarise_pixels(counts: np.ndarray, split: ClassSplit) -> Scores:
     )
 
 
+class LabelMaps(Mapping[str, np.ndarray]):
+    """Label maps by the id of the image, each read when it is asked for.
+
+    Args:
+        readers: image -> what reads its map; numbers are taken without leading zeros, so that
+            000000000042.png is image 42.
+
+    Raises:
+        InputError: two maps of one image.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]]) -> None:
+        self._readers: dict[str, Callable[[], np.ndarray]] = {}
+        for name, reader in readers.items():
+            image = name.lstrip("0") or "0"
+            if image in self._readers:
+                raise InputError(f"image {image} has two label maps, one of them {name}; keep one")
+            self._readers[image] = reader
+
+    def __getitem__(self, image: str) -> np.ndarray:
+        return self._readers[image]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+def folder_labels(folder: str | Path) -> LabelMaps:
+    """The PNG label maps of a folder; the file is named after the image.
+
+    Raises:
+        InputError: no PNG there, or two of one image; a broken one when it is read.
+    """
+    files = sorted(Path(folder).glob("*.png"))
+    if not files:
+        raise InputError(f"{folder}: has no PNG file; name the folder of the label maps")
+    return LabelMaps({path.stem: partial(read_label_map, str(path)) for path in files})
+
+
+def archive_labels(path: str | Path) -> LabelMaps:
+    """The label maps of an ``.npz`` file; the array is named after the image.
+
+    Raises:
+        InputError: no such file, or no archive; a broken array when it is read.
+    """
+    broken = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+    def read(name: str) -> np.ndarray:
+        try:
+            return archive[name]
+        except broken as error:
+            raise InputError(f"{path}: the array {name} is broken: {error}") from error
+
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except broken as error:
+        raise InputError(f"{path}: cannot be read as an .npz file: {error}") from error
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise InputError(f"{path}: is one array; store one for each image, as np.savez does")
+    return LabelMaps({name: partial(read, name) for name in archive.files})
+
+
+def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit) -> LabelMaps:
+    """Label maps out of COCO panoptic ground truth.
+
+    Raises:
+        InputError: see :func:`~pading.evaluation.panoptic.read_annotations`; a broken PNG when it
+            is read.
+    """
+    readers = {}
+    for image_id, annotation in read_annotations(json_file, split, ground_truth=True).items():
+        segments = [
+            {"id": s["id"], "category_id": split.contiguous_id[s["category_id"]]}
+            for s in annotation["segments_info"]
+        ]
+        path = Path(folder) / annotation["file_name"]
+        readers[str(image_id)] = partial(read_panoptic_labels, path, segments)
+    return LabelMaps(readers)
+
+
 def read_panoptic_labels(png_file: str | Path, segments: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """The label map (H x W, uint8) of a panoptic PNG; what no segment covers is ignored.
 
@@ -111,61 +192,6 @@ def read_panoptic_labels(png_file: str | Path, segments: Sequence[Mapping[str, A
     for segment in segments:
         labels[ids == segment["id"]] = segment["category_id"]
     return labels
-
-
-class PanopticLabels(Mapping[str, np.ndarray]):
-    """Label maps out of COCO panoptic ground truth, by image id; each is read when it is asked for.
-
-    Raises:
-        InputError: see :func:`~pading.evaluation.panoptic.read_annotations`.
-    """
-
-    def __init__(self, json_file: str | Path, folder: str | Path, split: ClassSplit) -> None:
-        annotations = read_annotations(json_file, split, ground_truth=True)
-        self._annotations = {str(image_id): entry for image_id, entry in annotations.items()}
-        self._folder = Path(folder)
-        self._split = split
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        annotation = self._annotations[name]
-        segments = [
-            {"id": s["id"], "category_id": self._split.contiguous_id[s["category_id"]]}
-            for s in annotation["segments_info"]
-        ]
-        return read_panoptic_labels(self._folder / annotation["file_name"], segments)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._annotations)
-
-    def __len__(self) -> int:
-        return len(self._annotations)
-
-
-class LabelFolder(Mapping[str, np.ndarray]):
-    """The PNG label maps of a folder by name, without leading zeros: "42" is 000000000042.png.
-
-    Raises:
-        InputError: no PNG in the folder, or two of one name; a broken one when it is read.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self._files: dict[str, Path] = {}
-        for path in sorted(Path(folder).glob("*.png")):
-            name = path.stem.lstrip("0") or "0"
-            if name in self._files:
-                raise InputError(f"{path}: is the same image as {self._files[name]}; keep one")
-            self._files[name] = path
-        if not self._files:
-            raise InputError(f"{folder}: has no PNG file; name the folder of the label maps")
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return read_label_map(str(self._files[name]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
 
 
 class SemanticEvaluator(TaskEvaluator):
