@@ -8,6 +8,7 @@ red circle on red stripes stays visible.
 Nothing is anti-aliased: the mask that paints a pixel is the mask of its segment.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 
 def _circle(u: Floats, v: Floats) -> Mask:
-    return u**2 + v**2 <= 1
+    return u * u + v * v <= 1
 
 
 def _square(u: Floats, v: Floats) -> Mask:
@@ -55,7 +56,9 @@ def _cross(u: Floats, v: Floats) -> Mask:
 
 def _heart(u: Floats, v: Floats) -> Mask:
     x, y = 1.2 * u, 0.1 - 1.2 * v
-    return (x**2 + y**2 - 1) ** 3 <= x**2 * y**3
+    x2, y2 = x * x, y * y
+    inside = x2 + y2 - 1
+    return inside * inside * inside <= x2 * y2 * y
 
 
 # Each takes coordinates whose unit is half the object's size: u to the right, v downwards.
@@ -152,14 +155,14 @@ def draw_scene(rng: np.random.Generator, looks: dict[int, Look], size: int) -> S
 
     Args:
         rng: the only source of randomness.
-        looks: class label -> looks, of the classes that may occur: at least ``REGIONS[1]`` of stuff
+        looks: class label -> looks, of the classes that may occur: at least ``REGIONS[0]`` of stuff
             and one thing.
         size: side of the square image in pixels.
     """
     stuff = [label for label, look in looks.items() if not look.isthing]
     things = [label for label, look in looks.items() if look.isthing]
     canvas = _Canvas(rng, size)
-    count = int(rng.integers(REGIONS[0], REGIONS[1] + 1))
+    count = int(rng.integers(REGIONS[0], min(REGIONS[1], len(stuff)) + 1))
     labels = [int(label) for label in rng.choice(stuff, count, replace=False)]
     canvas.fill_regions([looks[label] for label in labels])
     wanted = int(rng.integers(OBJECTS[0], OBJECTS[1] + 1))
@@ -188,21 +191,19 @@ class _Canvas:
         for index, look in enumerate(looks):
             mask = self.segments == index
             period = self._between(*TEXTURE_PERIOD) * self.size
-            u, v = self._turned(self.rng.random(2) * self.size, np.pi, period)
-            light = TEXTURES[look.form](u, v)[..., None]
-            painted = self._jittered(look.rgb) * np.where(light, 0.72, 0.42)
-            self.image[mask] = painted[mask]
+            u, v = self._turned(0, np.pi, period)
+            light = TEXTURES[look.form](u, v)
+            self._paint(mask, look, np.where(light, np.float32(0.72), np.float32(0.42)))
 
     def _bent_cells(self, count: int) -> NDArray[np.int32]:
         """Voronoi cells of random sites in wavy coordinates, none of them small."""
         x, y = self.x / self.size, self.y / self.size
         while True:
-            sites = self.rng.random((count, 2))
-            phase = 2 * np.pi * self.rng.random(2)
-            bent_x = x + 0.06 * np.sin(7 * y + phase[0])
-            bent_y = y + 0.06 * np.sin(7 * x + phase[1])
+            sites = self.rng.random((count, 2)).tolist()
+            bent_x = x + 0.06 * np.sin(7 * y + self._between(0, 2 * np.pi))
+            bent_y = y + 0.06 * np.sin(7 * x + self._between(0, 2 * np.pi))
             distances = [(bent_x - sx) ** 2 + (bent_y - sy) ** 2 for sx, sy in sites]
-            cells = np.argmin(distances, axis=0).astype(np.int32)
+            cells = np.stack(distances).argmin(axis=0).astype(np.int32)
             if np.bincount(cells.ravel(), minlength=count).min() >= MIN_REGION * self.size**2:
                 return cells
 
@@ -210,8 +211,7 @@ class _Canvas:
         """Paint an object where it buries nothing; False where no such place was found."""
         for _ in range(PLACING_ATTEMPTS):
             radius = self._between(*OBJECT_SIZE) * self.size / 2
-            centre = self.rng.uniform(0.7 * radius, self.size - 0.7 * radius, 2)
-            u, v = self._turned(centre, np.pi / 9, radius)
+            u, v = self._turned(0.7 * radius, np.pi / 9, radius)
             mask = SHAPES[look.form](u, v)
             segments = np.where(mask, len(self.full_areas), self.segments)
             areas = np.bincount(segments.ravel(), minlength=len(self.full_areas) + 1)
@@ -224,28 +224,35 @@ class _Canvas:
                 self.segments, self.full_areas = segments, full_areas
                 rim = ~SHAPES[look.form](u * 1.13, v * 1.13)
                 shade = self._between(0.9, 1.05) - 0.12 * (u + v)
-                painted = self._jittered(look.rgb) * np.where(rim, 0.55, shade)[..., None]
-                self.image[mask] = painted[mask]
+                self._paint(mask, look, np.where(rim, np.float32(0.55), shade))
                 return True
         return False
 
     def finish(self) -> NDArray[np.uint8]:
         """The image under uneven light, with noise."""
-        u, v = self._turned(np.full(2, self.size / 2), np.pi, self.size)
+        u, _ = self._turned(self.size / 2, np.pi, self.size)
         light = 1 + self._between(0.0, 0.3) * u
         noise = NOISE * self.rng.standard_normal(self.image.shape, np.float32)
         return np.clip(self.image * light[..., None] + noise, 0, 255).astype(np.uint8)
 
-    def _turned(self, centre: NDArray, most: float, unit: float) -> tuple[Floats, Floats]:
-        """Coordinates of all pixels around a centre, turned by up to ``most`` radians either way."""
-        angle = self.rng.uniform(-most, most)
-        x, y = (self.x - centre[0]) / unit, (self.y - centre[1]) / unit
-        u = np.cos(angle) * x + np.sin(angle) * y
-        v = np.cos(angle) * y - np.sin(angle) * x
-        return u.astype(np.float32), v.astype(np.float32)
+    def _turned(self, border: float, most: float, unit: float) -> tuple[Floats, Floats]:
+        """Coordinates of all pixels around a random centre, turned by a random angle.
 
-    def _jittered(self, rgb: Sequence[int]) -> Floats:
-        return np.asarray(rgb, np.float32) + self.rng.uniform(-12, 12, 3).astype(np.float32)
+        Args:
+            border: least distance of the centre from the image's edge, in pixels.
+            most: largest angle, either way, in radians.
+            unit: pixels per unit of the result.
+        """
+        angle = self._between(-most, most)
+        x = (self.x - self._between(border, self.size - border)) / unit
+        y = (self.y - self._between(border, self.size - border)) / unit
+        cos, sin = math.cos(angle), math.sin(angle)
+        return cos * x + sin * y, cos * y - sin * x
+
+    def _paint(self, mask: Mask, look: Look, tone: Floats) -> None:
+        """Paint the mask in the class's colour, a little off, times the tone (H x W)."""
+        colour = np.array(look.rgb, np.float32) + self.rng.uniform(-12, 12, 3).astype(np.float32)
+        self.image[mask] = tone[mask][:, None] * colour
 
     def _between(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
