@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Stamps lie inside the environment, so that they vanish with it.
 STAMPS := $(VENV)/.stamps
 OP_SOURCES := $(shell find ops/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
-OP_SETTINGS := BUILD_CUDA=$(BUILD_CUDA) TORCH_CUDA_ARCH_LIST=$(TORCH_CUDA_ARCH_LIST)
+OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
 .PHONY: help install demo test lint format clean FORCE
