@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make the synthetic Shapes data set under $DETECTRON2_DATASETS/shapes; does nothing where it is made.
+"""Make the synthetic Shapes data set under $DETECTRON2_DATASETS/shapes, unless it is made.
 
 python datasets/prepare_shapes.py
 """

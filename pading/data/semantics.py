@@ -78,7 +78,7 @@ class ClassVectors:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256, in hexadecimal, over the names as JSON, the shape and the little-endian values."""
+        """SHA-256 in hexadecimal over the names as JSON, the shape, the little-endian values."""
         digest = hashlib.sha256(json.dumps([*self.names, list(self.vectors.shape)]).encode())
         digest.update(self.vectors.astype("<f4").tobytes())
         return digest.hexdigest()
@@ -130,15 +130,15 @@ def read_class_vectors(name_or_path: str | Path) -> ClassVectors:
     """Read vectors that ship with pading, by name, or a file of our format.
 
     Raises:
-        InputError: neither a known name nor an ``.npz`` file; a file of another format, changed since
-            it was written, or that :class:`ClassVectors` refuses. The message names the file.
+        InputError: neither a known name nor a file; a file of another format, changed since it was
+            written, or that :class:`ClassVectors` refuses. The message names the file.
     """
     text = str(name_or_path)
     path = _SHIPPED / f"{text}.npz" if text in shipped_class_vectors() else Path(text)
     if not path.is_file():
         raise InputError(
-            f"class vectors {text}: neither a file nor one of {', '.join(shipped_class_vectors())}; "
-            "make a file with tools/build_class_vectors.py"
+            f"class vectors {text}: neither a file nor one of "
+            f"{', '.join(shipped_class_vectors())}; make a file with tools/build_class_vectors.py"
         )
     entries = _read_entries(path)
     try:
@@ -149,8 +149,8 @@ def read_class_vectors(name_or_path: str | Path) -> ClassVectors:
         raise InputError(f"{path}: {error}") from error
     if read.checksum != str(entries["checksum"]):
         raise InputError(
-            f"{path}: names or vectors do not fit the file's checksum; it was damaged or changed by "
-            "hand: make it again"
+            f"{path}: names or vectors do not fit the file's checksum; it was damaged or changed: "
+            "make it again"
         )
     return read
 
@@ -176,8 +176,8 @@ def load_class_vectors(
         found = read_class_vectors(name_or_path)
     if width is not None and found.width != width:
         raise InputError(
-            f"class vectors {name_or_path}: {found.width} numbers per class, but {width} are needed; "
-            "take the vectors that the model was trained with, or train with these"
+            f"class vectors {name_or_path}: {found.width} numbers per class, but {width} are "
+            "needed; take the vectors that the model was trained with, or train with these"
         )
     try:
         return found.select(split.names)

@@ -105,7 +105,7 @@ NOISE = 7.0  # standard deviation, in grey levels of 255
 
 @dataclass(frozen=True)
 class Look:
-    """What a class looks like: words of :data:`COLOURS` and of :data:`SHAPES` or :data:`TEXTURES`."""
+    """What a class looks like: a word of COLOURS and one of SHAPES or TEXTURES."""
 
     colour: str
     form: str
@@ -123,8 +123,8 @@ class Scene:
 
     Attributes:
         image: H x W x 3 uint8, RGB.
-        segments: H x W int32; pixel value i belongs to ``labels[i]``. Every pixel has a segment, and
-            every segment has pixels.
+        segments: H x W int32; pixel value i belongs to ``labels[i]``. Every pixel has a segment,
+            and every segment has pixels.
         labels: the class of each segment, as given to :func:`draw_scene`.
     """
 

@@ -1,7 +1,7 @@
 """Class vectors out of class names: prompts, and the text encoders that can read them.
 
-An encoder is a function from N texts to (N, d) numbers. The real ones need extra packages, which are
-imported only when one is asked for; they run when vectors are built, never when a model is.
+An encoder is a function from N texts to (N, d) numbers. The real ones need extra packages, which
+are imported only when one is asked for; they run when vectors are built, never when a model is.
 """
 
 import importlib
@@ -23,7 +23,7 @@ _BATCH = 256
 
 
 def prompt_text(class_name: str) -> str:
-    """A class's name as it stands in a prompt: "wall-other-merged" is "wall", "floor-wood" "floor wood".
+    """A class's name as a prompt has it: "wall-other-merged" is "wall", "floor-wood" "floor wood".
 
     Raises:
         InputError: nothing is left of the name.
