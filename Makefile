@@ -61,7 +61,8 @@ $(STAMPS)/requirements: $(STAMPS)/venv requirements-build.txt requirements.txt
 	@echo "installing requirements.txt: PyTorch alone is several GB, this takes minutes"
 	@$(PIP) install -r requirements-build.txt \
 	  || $(call fail,installing requirements-build.txt,check that pip reaches a package index: $(BIN)/pip config list)
-	@$(PIP) install --no-build-isolation -r requirements.txt \
+	@# --no-compile: most of these ten thousand files are never imported; Python compiles what is.
+	@$(PIP) install --no-build-isolation --no-compile -r requirements.txt \
 	  || $(call fail,installing requirements.txt,check the network and about 8 GB of free disk; then run make again)
 	@$(PIP) install --no-deps panopticapi-lite==0.2.0 \
 	  || $(call fail,installing panopticapi-lite,check the network; then run make again)
