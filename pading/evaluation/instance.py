@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from detectron2.data import MetadataCatalog
-from pycocotools import mask as rle
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -22,6 +22,7 @@ from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic import check_images
+from pading.evaluation.rle import check_rle
 
 Setting = Literal["gzsi", "zsi"]
 
@@ -122,17 +123,21 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         field(content, key, list, str(path))
-    met: set[Any] = set()
+    sizes: dict[Any, list[int]] = {}
     for index, image in enumerate(content["images"]):
-        image_id = field(image, "id", (int, str), f"{path}: images[{index}]")
-        if image_id in met:
-            raise InputError(f"{path}: images[{index}]: the id {image_id} occurs twice")
-        met.add(image_id)
+        where = f"{path}: images[{index}]"
+        image_id = field(image, "id", (int, str), where)
+        if image_id in sizes:
+            raise InputError(f"{where}: the id {image_id} occurs twice; keep one of them")
+        sizes[image_id] = [field(image, side, int, where) for side in ("height", "width")]
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{index}]"
-        _check_entry(annotation, met, split, where)
-        for key, kind in (("segmentation", (list, dict)), ("bbox", list), ("area", (int, float))):
+        _check_entry(annotation, sizes, split, where)
+        for key, kind in (("bbox", list), ("area", (int, float)), ("iscrowd", int)):
             field(annotation, key, kind, where)
+        mask = field(annotation, "segmentation", (list, dict), where)
+        if isinstance(mask, dict):
+            check_rle(mask, sizes[annotation["image_id"]], where)
     return content
 
 
@@ -149,18 +154,9 @@ def _read_detections(
         where = f"{path}: detection {index} (counted from 0)"
         _check_entry(entry, sizes, split, where)
         field(entry, "score", (int, float), where)
-        mask, size = field(entry, "segmentation", dict, where), sizes[entry["image_id"]]
-        field(mask, "counts", str, where)
-        if field(mask, "size", list, where) != size:
-            raise InputError(
-                f"{where}: the mask's size is {mask['size']}, that of image {entry['image_id']} "
-                f"{size} (height, width); predict at the size of the image"
-            )
-        try:
-            rle.decode(mask)  # the one call of pycocotools that notices a broken code
-        except ValueError as error:
-            raise InputError(f"{where}: broken RLE ({error}); write the mask again") from error
-        box = entry["bbox"] if "bbox" in entry else rle.toBbox(mask).tolist()
+        mask = field(entry, "segmentation", dict, where)
+        check_rle(mask, sizes[entry["image_id"]], where)
+        box = entry["bbox"] if "bbox" in entry else coco_mask.toBbox(mask).tolist()
         if not isinstance(box, list) or len(box) != 4:
             raise InputError(f"{where}: the bbox {box!r:.80} is not [x, y, width, height]")
         detections.append({**entry, "bbox": box})
@@ -198,13 +194,13 @@ class InstanceEvaluator(TaskEvaluator):
     def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
         instances = output["instances"].to("cpu")
         masks = instances.pred_masks.numpy().astype(np.uint8)
-        codes = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
+        codes = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
         classes, scores = instances.pred_classes.tolist(), instances.scores.tolist()
         return [
             {
                 "image_id": image["image_id"],
                 "category_id": self._split.classes[label].id,
-                "bbox": rle.toBbox(code).tolist(),
+                "bbox": coco_mask.toBbox(code).tolist(),
                 "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
                 "score": score,
             }
