@@ -29,6 +29,8 @@ COLOURS = {
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Window = tuple[slice, slice]
+Point = tuple[float, float]
 
 
 def _circle(u: Floats, v: Floats) -> Mask:
@@ -47,7 +49,7 @@ def _star(u: Floats, v: Floats) -> Mask:
     # A pentagram is where at least four of its five edge lines have the point on their inner side.
     angles = np.pi / 2 + 2 * np.pi / 5 * np.arange(5, dtype=np.float32)
     inner = sum((u * np.cos(a) + v * np.sin(a) <= 0.38).astype(np.int8) for a in angles)
-    return (inner >= 4) & (u**2 + v**2 <= 1.5)
+    return inner >= 4
 
 
 def _cross(u: Floats, v: Floats) -> Mask:
@@ -61,7 +63,8 @@ def _heart(u: Floats, v: Floats) -> Mask:
     return inside * inside * inside <= x2 * y2 * y
 
 
-# Each takes coordinates whose unit is half the object's size: u to the right, v downwards.
+# Each takes coordinates whose unit is half the object's size: u to the right, v downwards. None
+# reaches farther than SHAPE_REACH from its centre.
 SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
     "circle": _circle,
     "square": _square,
@@ -70,6 +73,7 @@ SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
     "cross": _cross,
     "heart": _heart,
 }
+SHAPE_REACH = 1.25
 
 
 def _stripes(u: Floats, v: Floats) -> Mask:
@@ -178,26 +182,28 @@ class _Canvas:
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
         self.size = size
-        side = np.arange(size, dtype=np.float32) + 0.5
-        self.x, self.y = np.meshgrid(side, side)
         self.segments = np.zeros((size, size), np.int32)
-        self.image = np.zeros((size, size, 3), np.float32)
-        self.full_areas: list[int] = []
+        # A pixel's colour is its segment's, times the tone.
+        self.tone = np.zeros((size, size), np.float32)
+        self.colours: list[Floats] = []
+        # Pixels of each segment: all that were ever its own, and those that are still to be seen.
+        self.full_areas = np.zeros(0, np.int64)
+        self.areas = self.full_areas
 
     def fill_regions(self, looks: Sequence[Look]) -> None:
         """Divide the whole image among stuff classes, along bent lines."""
         self.segments = self._bent_cells(len(looks))
-        self.full_areas = np.bincount(self.segments.ravel()).tolist()
+        self.full_areas = self.areas = np.bincount(self.segments.ravel())
         for index, look in enumerate(looks):
-            mask = self.segments == index
             period = self._between(*TEXTURE_PERIOD) * self.size
-            u, v = self._turned(0, np.pi, period)
-            light = TEXTURES[look.form](u, v)
-            self._paint(mask, look, np.where(light, np.float32(0.72), np.float32(0.42)))
+            light = TEXTURES[look.form](*self._turned(self._whole, self._point(0), np.pi, period))
+            tone = np.where(light, np.float32(0.72), np.float32(0.42))
+            np.copyto(self.tone, tone, where=self.segments == index)
+            self.colours.append(self._colour(look))
 
     def _bent_cells(self, count: int) -> NDArray[np.int32]:
         """Voronoi cells of random sites in wavy coordinates, none of them small."""
-        x, y = self.x / self.size, self.y / self.size
+        y, x = (side / self.size for side in self._pixels(self._whole))
         while True:
             sites = self.rng.random((count, 2)).tolist()
             bent_x = x + 0.06 * np.sin(7 * y + self._between(0, 2 * np.pi))
@@ -211,48 +217,79 @@ class _Canvas:
         """Paint an object where it buries nothing; False where no such place was found."""
         for _ in range(PLACING_ATTEMPTS):
             radius = self._between(*OBJECT_SIZE) * self.size / 2
-            u, v = self._turned(0.7 * radius, np.pi / 9, radius)
+            centre = self._point(0.7 * radius)
+            window = self._window(centre, SHAPE_REACH * radius)
+            u, v = self._turned(window, centre, np.pi / 9, radius)
             mask = SHAPES[look.form](u, v)
-            segments = np.where(mask, len(self.full_areas), self.segments)
-            areas = np.bincount(segments.ravel(), minlength=len(self.full_areas) + 1)
-            full_areas = [*self.full_areas, int(mask.sum())]
+            own = int(mask.sum())
+            covered = np.bincount(self.segments[window][mask], minlength=len(self.areas))
+            areas = np.append(self.areas - covered, own)
+            full_areas = np.append(self.full_areas, own)
             least = np.maximum(
-                MIN_VISIBLE_OF_ITSELF * np.array(full_areas),
-                MIN_VISIBLE_OF_IMAGE * self.size**2,
+                MIN_VISIBLE_OF_ITSELF * full_areas, MIN_VISIBLE_OF_IMAGE * self.size**2
             )
             if (areas >= least).all():
-                self.segments, self.full_areas = segments, full_areas
+                self.segments[window][mask] = len(self.areas)
+                self.areas, self.full_areas = areas, full_areas
                 rim = ~SHAPES[look.form](u * 1.13, v * 1.13)
                 shade = self._between(0.9, 1.05) - 0.12 * (u + v)
-                self._paint(mask, look, np.where(rim, np.float32(0.55), shade))
+                tone = np.where(rim, np.float32(0.55), shade)
+                np.copyto(self.tone[window], tone, where=mask)
+                self.colours.append(self._colour(look))
                 return True
         return False
 
     def finish(self) -> NDArray[np.uint8]:
         """The image under uneven light, with noise."""
-        u, _ = self._turned(self.size / 2, np.pi, self.size)
+        middle = (self.size / 2, self.size / 2)
+        u, _ = self._turned(self._whole, middle, np.pi, self.size)
         light = 1 + self._between(0.0, 0.3) * u
-        noise = NOISE * self.rng.standard_normal(self.image.shape, np.float32)
-        return np.clip(self.image * light[..., None] + noise, 0, 255).astype(np.uint8)
+        image = self.rng.standard_normal((self.size, self.size, 3), np.float32)
+        image *= NOISE
+        image += np.stack(self.colours)[self.segments] * (self.tone * light)[..., None]
+        return image.clip(0, 255, out=image).astype(np.uint8)
 
-    def _turned(self, border: float, most: float, unit: float) -> tuple[Floats, Floats]:
-        """Coordinates of all pixels around a random centre, turned by a random angle.
+    @property
+    def _whole(self) -> Window:
+        return slice(0, self.size), slice(0, self.size)
+
+    def _window(self, centre: Point, reach: float) -> Window:
+        """The pixels that lie at most ``reach`` from a point in either direction."""
+        y, x = (
+            slice(max(0, math.floor(c - reach)), min(self.size, math.ceil(c + reach)))
+            for c in centre
+        )
+        return y, x
+
+    def _pixels(self, window: Window) -> tuple[Floats, Floats]:
+        """y (h x 1) and x (1 x w) of the centres of a window's pixels."""
+        y, x = (np.arange(side.start, side.stop, dtype=np.float32) + 0.5 for side in window)
+        return y[:, None], x[None]
+
+    def _turned(
+        self, window: Window, centre: Point, most: float, unit: float
+    ) -> tuple[Floats, Floats]:
+        """Coordinates (h x w) of a window's pixels around a centre, turned by a random angle.
 
         Args:
-            border: least distance of the centre from the image's edge, in pixels.
+            window: the pixels.
+            centre: y and x of the origin, in pixels.
             most: largest angle, either way, in radians.
             unit: pixels per unit of the result.
         """
         angle = self._between(-most, most)
-        x = (self.x - self._between(border, self.size - border)) / unit
-        y = (self.y - self._between(border, self.size - border)) / unit
-        cos, sin = math.cos(angle), math.sin(angle)
+        cos, sin = math.cos(angle) / unit, math.sin(angle) / unit
+        y, x = self._pixels(window)
+        y, x = y - centre[0], x - centre[1]
         return cos * x + sin * y, cos * y - sin * x
 
-    def _paint(self, mask: Mask, look: Look, tone: Floats) -> None:
-        """Paint the mask in the class's colour, a little off, times the tone (H x W)."""
-        colour = np.array(look.rgb, np.float32) + self.rng.uniform(-12, 12, 3).astype(np.float32)
-        self.image[mask] = tone[mask][:, None] * colour
+    def _colour(self, look: Look) -> Floats:
+        """The class's colour, a little off."""
+        return np.add(look.rgb, self.rng.uniform(-12, 12, 3)).astype(np.float32)
+
+    def _point(self, border: float) -> Point:
+        """A random point at least ``border`` pixels inside the image."""
+        return self._between(border, self.size - border), self._between(border, self.size - border)
 
     def _between(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
