@@ -1,35 +1,112 @@
-"""What the prepare scripts share: the pool of workers, the table of counts, how they fail."""
+"""What the prepare scripts share: common options, label maps over many processes, count tables."""
 
+import argparse
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+from PIL import Image
 from tabulate import tabulate
 from tqdm import tqdm
 
+from pading.data.datasets import datasets_root
+from pading.data.files import replacing
+from pading.data.images import read_label_map
+from pading.data.splits import ClassSplit
+from pading.data.targets import semantic_labels
 from pading.errors import InputError
 
-_Job = TypeVar("_Job")
-_Result = TypeVar("_Result")
+SUBSETS = ("train", "val")
 _CHUNK = 16
 
 
-def default_workers() -> int:
-    """One process per core."""
-    return os.cpu_count() or 1
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every script has."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument(
+        "--root", default=os.path.join(datasets_root(), "coco"), help="default: %(default)s"
+    )
+    result.add_argument(
+        "--subsets", nargs="+", choices=SUBSETS, default=list(SUBSETS), help="default: both"
+    )
+    return result
 
 
-def run_jobs(
-    function: Callable[[_Job], _Result], jobs: Sequence[_Job], workers: int, label: str
-) -> list[_Result]:
-    """``function`` of every job, in order, over ``workers`` processes, with a progress bar."""
+def add_workers(target: argparse.ArgumentParser) -> None:
+    """The option of the scripts that run several processes."""
+    target.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes; default: %(default)s"
+    )
+
+
+def restricted(content: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    """An annotation file's content with these annotations only, and the images that have one."""
+    image_ids = {annotation["image_id"] for annotation in annotations}
+    images = [image for image in content["images"] if image["id"] in image_ids]
+    return {**content, "images": images, "annotations": annotations}
+
+
+def make_maps(
+    folder: str, entries: Sequence[Mapping[str, Any]], split: ClassSplit, workers: int, label: str
+) -> list[tuple[int, ...]]:
+    """Write the semantic map of every entry that has no finished one yet, and say how many.
+
+    Args:
+        folder: where the maps go, named as the entries' label files.
+        entries: of :mod:`pading.data.ground_truth`, with height and width.
+        split: the classes; an 8-bit map has room for 254.
+        workers: number of processes.
+        label: of the progress bar.
+
+    Returns:
+        the contiguous labels in each map.
+
+    Raises:
+        InputError: an unreadable file; a value outside the split; too many classes.
+    """
+    if split.num_classes > 254:
+        raise InputError(
+            f"class split {split.name!r} has {split.num_classes} classes, "
+            "but an 8-bit label map has room for 254"
+        )
+    job = partial(_make_map, folder)
     if workers <= 1:
-        return [function(job) for job in tqdm(jobs, desc=label)]
-    with ProcessPoolExecutor(workers) as pool:
-        results = pool.map(function, jobs, chunksize=_CHUNK)
-        return list(tqdm(results, desc=label, total=len(jobs)))
+        made = [job(entry) for entry in tqdm(entries, desc=label)]
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            results = pool.map(job, entries, chunksize=_CHUNK)
+            made = list(tqdm(results, desc=label, total=len(entries)))
+    written = sum(new for new, _ in made)
+    print(f"{folder}: wrote {written} maps, kept {len(made) - written} finished ones")
+    return [labels for _, labels in made]
+
+
+def _make_map(folder: str, entry: Mapping[str, Any]) -> tuple[bool, tuple[int, ...]]:
+    source = entry.get("sem_seg_file_name") or entry["pan_seg_file_name"]
+    target = Path(folder) / Path(source).name
+    labels = _finished_map(target, (entry["height"], entry["width"]))
+    new = labels is None
+    if labels is None:
+        labels = semantic_labels(entry)
+        with replacing(target) as temporary:
+            Image.fromarray(labels).save(temporary)
+    return new, tuple(int(v) for v in np.unique(labels) if v != 255)
+
+
+def _finished_map(path: Path, size: tuple[int, int]) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        labels = read_label_map(str(path))
+    except InputError:
+        return None  # damaged since: to be made anew
+    return labels if labels.shape == size else None
 
 
 def print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
@@ -37,12 +114,3 @@ def print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
     whats = dict.fromkeys(what for numbers in counts.values() for what in numbers)
     rows = [[what, *(numbers.get(what) for numbers in counts.values())] for what in whats]
     print(tabulate(rows, headers=["", *counts], tablefmt="pipe", intfmt=",", missingval="-"))
-
-
-def run_script(main: Callable[[], None]) -> None:
-    """Run a script; print what the user can mend without a traceback, and exit with status 2."""
-    try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

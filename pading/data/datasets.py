@@ -10,58 +10,113 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pading.data.ground_truth import IGNORE_LABEL, load_panoptic
+from pading.data.ground_truth import LOADERS, OnError, raise_error
 from pading.data.spec import DatasetSpec, read_specs
 from pading.data.splits import ClassSplit, load_split
+from pading.data.targets import IGNORE_LABEL
 from pading.errors import InputError
 
 ROOT_VARIABLE = "DETECTRON2_DATASETS"
-_LOADERS = {"panoptic": load_panoptic}
+_NEEDS = {
+    "panoptic": ("annotations", "labels"),
+    "instance": ("annotations",),
+    "semantic": ("labels",),
+}
 _READ_ME = "datasets/README.md says how to lay it out"
-
-
-_PREPARE = "make it with datasets/prepare_coco_panoptic.py"
+_PREPARE = "make it with datasets/prepare_coco_"
 _GENERATE = "make it with datasets/prepare_shapes.py"
 
+
+def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
+    """COCO 2017 in the 119/14 split: panoptic, and the semantic maps made from it."""
+    split, labels = "coco_panoptic_119_14", f"coco/panoptic_{subset}2017"
+    common: dict[str, Any] = {
+        "split": split,
+        "images": f"coco/{subset}2017",
+        "remedy": _PREPARE + "panoptic.py",
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{subset}",
+            task="panoptic",
+            annotations=f"coco/annotations/{annotations}.json",
+            labels=labels,
+            instances=f"coco/annotations/instances_{subset}2017.json",
+            **common,
+            **more,
+        ),
+        DatasetSpec(
+            name=f"coco_semantic_119_14_{subset}",
+            task="semantic",
+            labels=f"{labels}_{split}_semantic",
+            contiguous_labels=True,
+            **common,
+            **more,
+        ),
+    ]
+
+
+def _coco_instance(split: str) -> list[DatasetSpec]:
+    """COCO 2014 in one of the two instance splits: training, and validation in both settings."""
+    common: dict[str, Any] = {
+        "task": "instance",
+        "split": split,
+        "remedy": _PREPARE + "instances.py",
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{subset}{f'_{kind}' * (kind != 'seen')}",
+            images=f"coco/{subset}2014",
+            annotations=f"coco/annotations/instances_{subset}2014_{split}_{kind}.json",
+            seen_only=kind == "seen",
+            **common,
+        )
+        for subset, kind in (("train", "seen"), ("val", "gzsi"), ("val", "zsi"))
+    ]
+
+
+def _coco_stuff(subset: str, suffix: str, **more: Any) -> DatasetSpec:
+    """COCO-Stuff (2017's images) in the 156/15 split."""
+    split = "coco_stuff_156_15"
+    return DatasetSpec(
+        name=f"{split}_{subset}",
+        task="semantic",
+        split=split,
+        images=f"coco/{subset}2017",
+        labels=f"coco/stuffthingmaps/{subset}2017_{split}{suffix}",
+        contiguous_labels=True,
+        remedy=_PREPARE + "stuff.py",
+        **more,
+    )
+
+
+def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
+    """The synthetic scenes, for every task."""
+    panoptic, instances = (
+        f"shapes/annotations/{kind}_{subset}.json" for kind in ("panoptic", "instances")
+    )
+    labels = f"shapes/panoptic_{subset}"
+    files: dict[str, dict[str, Any]] = {
+        "panoptic": {"annotations": panoptic, "labels": labels, "instances": instances},
+        "instance": {"annotations": instances},
+        "semantic": {"annotations": panoptic, "labels": labels},
+    }
+    common: dict[str, Any] = {"split": "shapes", "images": f"shapes/{subset}", "remedy": _GENERATE}
+    return [
+        DatasetSpec(name=f"shapes_{task}_{subset}", task=task, **paths, **common, **more)
+        for task, paths in files.items()
+    ]
+
+
 DATASETS: tuple[DatasetSpec, ...] = (
-    DatasetSpec(
-        name="coco_panoptic_119_14_train",
-        task="panoptic",
-        split="coco_panoptic_119_14",
-        images="coco/train2017",
-        annotations="coco/annotations/panoptic_train2017_coco_panoptic_119_14_seen.json",
-        labels="coco/panoptic_train2017",
-        seen_only=True,
-        remedy=_PREPARE,
-    ),
-    DatasetSpec(
-        name="coco_panoptic_119_14_val",
-        task="panoptic",
-        split="coco_panoptic_119_14",
-        images="coco/val2017",
-        annotations="coco/annotations/panoptic_val2017.json",
-        labels="coco/panoptic_val2017",
-        remedy=_READ_ME,
-    ),
-    DatasetSpec(
-        name="shapes_panoptic_train",
-        task="panoptic",
-        split="shapes",
-        images="shapes/train",
-        annotations="shapes/annotations/panoptic_train.json",
-        labels="shapes/panoptic_train",
-        seen_only=True,
-        remedy=_GENERATE,
-    ),
-    DatasetSpec(
-        name="shapes_panoptic_val",
-        task="panoptic",
-        split="shapes",
-        images="shapes/val",
-        annotations="shapes/annotations/panoptic_val.json",
-        labels="shapes/panoptic_val",
-        remedy=_GENERATE,
-    ),
+    *_coco_panoptic("train", "panoptic_train2017_coco_panoptic_119_14_seen", seen_only=True),
+    *_coco_panoptic("val", "panoptic_val2017"),
+    *_coco_instance("coco_instance_48_17"),
+    *_coco_instance("coco_instance_65_15"),
+    _coco_stuff("train", "_seen", seen_only=True),
+    _coco_stuff("val", ""),
+    *_shapes("train", seen_only=True),
+    *_shapes("val"),
 )
 
 
@@ -74,29 +129,32 @@ def register(spec: DatasetSpec) -> None:
     """Register a data set (its paths as they are); one of the same name is replaced.
 
     Nothing is read but the class split; the ground truth is loaded and checked by
-    ``DatasetCatalog.get``. MetadataCatalog gets ``split`` (the ClassSplit), ``task``,
-    ``seen_only``, the folders and what Detectron2's visualizer reads.
+    ``DatasetCatalog.get``. MetadataCatalog gets ``spec``, ``split`` (the ClassSplit),
+    ``task``, ``seen_only``, the files and what Detectron2's visualizer reads.
 
     Raises:
         InputError: an unknown task, or a split that cannot be loaded.
     """
-    if spec.task not in _LOADERS:
+    if spec.task not in _NEEDS:
         raise InputError(
             f"data set {spec.name!r}: there is no task {spec.task!r}; "
-            f"take one of {', '.join(_LOADERS)}"
+            f"take one of {', '.join(_NEEDS)}"
         )
+    for key in _NEEDS[spec.task]:
+        if not getattr(spec, key):
+            raise InputError(f"data set {spec.name!r}: a {spec.task} data set needs {key!r}")
     split = load_split(spec.split)
     if spec.name in DatasetCatalog:
         DatasetCatalog.remove(spec.name)
         MetadataCatalog.remove(spec.name)
-    DatasetCatalog.register(spec.name, partial(_load, spec, split))
+    DatasetCatalog.register(spec.name, partial(load_entries, spec, split))
     MetadataCatalog.get(spec.name).set(
+        spec=spec,
         split=split,
         task=spec.task,
         seen_only=spec.seen_only,
         image_root=spec.images,
-        panoptic_root=spec.labels,
-        panoptic_json=spec.annotations,
+        **_evaluation_files(spec),
         # Labels are places in the full list for things and stuff alike.
         thing_classes=list(split.names),
         stuff_classes=list(split.names),
@@ -167,14 +225,33 @@ def metadata_of(name: str) -> Any:
     return MetadataCatalog.get(name)
 
 
-def _load(spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
+def load_entries(
+    spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
+) -> list[dict[str, Any]]:
+    """The dictionaries of a data set, by its task's loader of :mod:`pading.data.ground_truth`.
+
+    Raises:
+        InputError: a missing folder, no entry, and what the loader refuses.
+    """
     for folder in filter(None, (spec.images, spec.labels)):
         if not os.path.isdir(folder):
             raise InputError(
                 f"{folder}: data set {spec.name!r} needs this folder; set {ROOT_VARIABLE} to where "
-                f"the data sets are (now {datasets_root()!r}); {_READ_ME}"
+                f"the data sets are (now {datasets_root()!r}); {spec.remedy or _READ_ME}"
             )
-    dicts = _LOADERS[spec.task](spec, split)
-    if not dicts:
-        raise InputError(f"{spec.annotations}: no annotated image; {spec.remedy or _READ_ME}")
-    return dicts
+    entries = LOADERS[spec.task](spec, split, on_error)
+    if not entries:
+        source = spec.annotations or spec.labels
+        raise InputError(f"{source}: no annotated image; {spec.remedy or _READ_ME}")
+    return entries
+
+
+def _evaluation_files(spec: DatasetSpec) -> dict[str, str]:
+    """The ground truth of the evaluators, under the names that Detectron2 has for it."""
+    if spec.task == "panoptic":
+        return {
+            "panoptic_json": spec.annotations,
+            "panoptic_root": spec.labels,
+            "instance_json": spec.instances,
+        }
+    return {"instance_json": spec.annotations} if spec.task == "instance" else {}

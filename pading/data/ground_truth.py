@@ -1,44 +1,58 @@
 """From annotation files on disk to Detectron2's list of dictionaries, checked on the way.
 
-Each loader takes a :class:`~pading.data.spec.DatasetSpec` with absolute paths and the data
-set's class split. All raise InputError naming file and entry on whatever does not fit.
+Each loader takes a :class:`~pading.data.spec.DatasetSpec` with absolute paths and the data set's
+class split. Every dictionary has task, file_name and image_id; :mod:`pading.data.targets` reads
+the masks. What does not fit is an InputError that names file and entry, handed to ``on_error``,
+which by default raises it; if it returns, the entry is left out.
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pading.data.files import field, read_json
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit
+from pading.data.targets import label_table
 from pading.errors import InputError
 
-IGNORE_LABEL = 255
+Entry = dict[str, Any]
+OnError = Callable[[InputError], None]
+_T = TypeVar("_T")
 
 
-def load_panoptic(spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
+def raise_error(error: InputError) -> None:
+    """The strict ``on_error``."""
+    raise error
+
+
+def load_panoptic(
+    spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
+) -> list[Entry]:
     """COCO's panoptic format: a JSON file and a folder of PNGs.
 
     Returns:
-        one dictionary per annotated image: file_name, image_id, height, width, pan_seg_file_name
-        and segments_info, a list of {id, category_id (contiguous), iscrowd, isthing}.
+        one dictionary per annotated image, with height, width, pan_seg_file_name and
+        segments_info, a list of {id, category_id (contiguous), iscrowd, isthing}.
 
     Raises:
         InputError: a missing folder, file or image; malformed JSON; a repeated image or segment;
             a category outside the split; an unseen class in a seen-only data set.
     """
-    return parse_panoptic(read_json(spec.annotations, spec.remedy), spec, split)
+    content = read_json(spec.annotations, spec.remedy)
+    return parse_panoptic(content, spec, split, on_error)
 
 
-def parse_panoptic(content: Any, spec: DatasetSpec, split: ClassSplit) -> list[dict[str, Any]]:
+def parse_panoptic(
+    content: Any, spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
+) -> list[Entry]:
     """:func:`load_panoptic` of an annotation file that has been read already."""
     path = spec.annotations
     images = _images_by_id(content, path)
     annotated: set[int | str] = set()
-    dicts = []
-    for number, annotation in enumerate(field(content, "annotations", list, path)):
+
+    def parse(number: int, annotation: Any) -> Entry:
         image_id = field(annotation, "image_id", (int, str), f"{path}: annotation {number}")
         where = f"{path}: annotation of image {image_id}"
         if image_id not in images:
@@ -46,34 +60,103 @@ def parse_panoptic(content: Any, spec: DatasetSpec, split: ClassSplit) -> list[d
         if image_id in annotated:
             raise InputError(f"{where}: the image has two annotations; remove one")
         annotated.add(image_id)
-        image = images[image_id]
         label_file = field(annotation, "file_name", str, where)
-        dicts.append(
-            {
-                "file_name": os.path.join(spec.images, image["file_name"]),
-                "image_id": image_id,
-                "height": image["height"],
-                "width": image["width"],
-                "pan_seg_file_name": os.path.join(spec.labels, label_file),
-                "segments_info": _segments(annotation, split, spec.seen_only, where, spec.remedy),
-            }
-        )
-    _require_files(spec.images, (d["file_name"] for d in dicts), path)
-    _require_files(spec.labels, (d["pan_seg_file_name"] for d in dicts), path)
-    return dicts
+        return {
+            **_image_entry(images[image_id], spec),
+            "pan_seg_file_name": os.path.join(spec.labels, label_file),
+            "segments_info": _segments(annotation, spec, split, where),
+        }
+
+    entries = list(_each(field(content, "annotations", list, path), parse, on_error))
+    return _with_files(entries, path, on_error)
 
 
-def semantic_map(ids: np.ndarray, segments: Iterable[Mapping[str, Any]]) -> np.ndarray:
-    """The label of every pixel, H x W uint8; 255 where no segment is.
+def load_instances(
+    spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
+) -> list[Entry]:
+    """COCO's instance format: one JSON file.
 
-    Args:
-        ids: H x W segment ids.
-        segments: those of :func:`load_panoptic`, with contiguous labels below 255; crowds count.
+    Returns:
+        one dictionary per image of the file, annotated or not, with height, width and annotations,
+        a list of {category_id (contiguous), iscrowd, segmentation (polygons or RLE)}.
+
+    Raises:
+        InputError: as :func:`load_panoptic`; a segmentation that is neither polygons nor RLE.
     """
-    labels = np.full(ids.shape, IGNORE_LABEL, dtype=np.uint8)
-    for segment in segments:
-        labels[ids == segment["id"]] = segment["category_id"]
-    return labels
+    path = spec.annotations
+    content = read_json(path, spec.remedy)
+    images = _images_by_id(content, path)
+    entries = {i: {**_image_entry(image, spec), "annotations": []} for i, image in images.items()}
+
+    def parse(number: int, annotation: Any) -> None:
+        where = f"{path}: annotation {field(annotation, 'id', int, f'{path}: entry {number}')}"
+        image_id = field(annotation, "image_id", (int, str), where)
+        if image_id not in images:
+            raise InputError(f"{where}: the file lists no image of the id {image_id}")
+        size = [images[image_id]["height"], images[image_id]["width"]]
+        segmentation = _segmentation(annotation, size, where)
+        if segmentation:
+            entries[image_id]["annotations"].append(
+                {
+                    "category_id": _contiguous(annotation, spec, split, where),
+                    "iscrowd": int(annotation.get("iscrowd", 0)),
+                    "segmentation": segmentation,
+                }
+            )
+
+    for _ in _each(field(content, "annotations", list, path), parse, on_error):
+        pass
+    return _with_files(list(entries.values()), path, on_error)
+
+
+def load_semantic(
+    spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
+) -> list[Entry]:
+    """Label maps named as their images are, or COCO's panoptic format.
+
+    Returns:
+        from label maps, one dictionary per map, with sem_seg_file_name and label_table
+        (:func:`~pading.data.targets.label_table`); from panoptic annotations, what
+        :func:`load_panoptic` returns.
+
+    Raises:
+        InputError: a label map without an image; what :func:`load_panoptic` refuses.
+    """
+    if spec.annotations:
+        return load_panoptic(spec, split, on_error)
+    table = label_table(spec, split)
+    images = {Path(name).stem: name for name in sorted(_list_folder(spec.images))}
+
+    def parse(_: int, name: str) -> Entry:
+        stem, label_file = Path(name).stem, os.path.join(spec.labels, name)
+        if stem not in images:
+            raise InputError(
+                f"{label_file}: there is no image {stem}.* in {spec.images}; "
+                "complete that folder, or remove the label map"
+            )
+        return {
+            "task": spec.task,
+            "file_name": os.path.join(spec.images, images[stem]),
+            "image_id": stem,
+            "sem_seg_file_name": label_file,
+            "label_table": table,
+        }
+
+    maps = sorted(name for name in _list_folder(spec.labels) if name.lower().endswith(".png"))
+    return list(_each(maps, parse, on_error))
+
+
+LOADERS = {"panoptic": load_panoptic, "instance": load_instances, "semantic": load_semantic}
+
+
+def _each(items: Iterable[Any], parse: Callable[[int, Any], _T], on_error: OnError) -> Iterator[_T]:
+    for number, item in enumerate(items):
+        try:
+            parsed = parse(number, item)
+        except InputError as error:
+            on_error(error)
+        else:
+            yield parsed
 
 
 def _images_by_id(content: Any, path: str) -> dict[int | str, dict[str, Any]]:
@@ -91,8 +174,18 @@ def _images_by_id(content: Any, path: str) -> dict[int | str, dict[str, Any]]:
     return images
 
 
+def _image_entry(image: dict[str, Any], spec: DatasetSpec) -> Entry:
+    return {
+        "task": spec.task,
+        "file_name": os.path.join(spec.images, image["file_name"]),
+        "image_id": image["id"],
+        "height": image["height"],
+        "width": image["width"],
+    }
+
+
 def _segments(
-    annotation: dict[str, Any], split: ClassSplit, seen_only: bool, where: str, remedy: str
+    annotation: dict[str, Any], spec: DatasetSpec, split: ClassSplit, where: str
 ) -> list[dict[str, Any]]:
     segments = []
     met: set[int] = set()
@@ -101,8 +194,7 @@ def _segments(
         if segment_id in met:
             raise InputError(f"{where}: the segment id {segment_id} occurs twice")
         met.add(segment_id)
-        what = f"{where}: segment {segment_id}"
-        label = contiguous_label(entry, split, seen_only, what, remedy)
+        label = _contiguous(entry, spec, split, f"{where}: segment {segment_id}")
         segments.append(
             {
                 "id": segment_id,
@@ -114,14 +206,27 @@ def _segments(
     return segments
 
 
-def contiguous_label(
-    entry: dict[str, Any], split: ClassSplit, seen_only: bool, where: str, remedy: str
-) -> int:
-    """The contiguous index of an annotation's ``category_id``.
+def _segmentation(
+    annotation: dict[str, Any], size: list[int], where: str
+) -> list[list[float]] | dict[str, Any]:
+    """Polygons of at least three corners (COCO has a few of fewer, which are left out), or RLE."""
+    value = field(annotation, "segmentation", (list, dict), where)
+    if isinstance(value, dict):
+        field(value, "counts", (list, str), f"{where}: segmentation")
+        if field(value, "size", list, f"{where}: segmentation") != size:
+            raise InputError(
+                f"{where}: the size of the mask is {value['size']}, that of its image {size}"
+            )
+        return value
+    for polygon in value:
+        if not isinstance(polygon, list) or len(polygon) % 2:
+            raise InputError(
+                f"{where}: a polygon is a list of x, y, x, y, ..., not {polygon!r:.80}"
+            )
+    return [polygon for polygon in value if len(polygon) >= 6]
 
-    Raises:
-        InputError: a category outside the split, or an unseen one where ``seen_only``.
-    """
+
+def _contiguous(entry: dict[str, Any], spec: DatasetSpec, split: ClassSplit, where: str) -> int:
     category = field(entry, "category_id", int, where)
     if category not in split.contiguous_id:
         raise InputError(
@@ -129,26 +234,33 @@ def contiguous_label(
             "add it to the split, or leave it out of the annotations"
         )
     label = split.contiguous_id[category]
-    if seen_only and split.classes[label].unseen:
+    if spec.seen_only and split.classes[label].unseen:
         raise InputError(
             f"{where}: {split.classes[label].name!r} is an unseen class of {split.name!r}, and may "
-            "not occur in training ground truth" + f"; {remedy}" * bool(remedy)
+            "not occur in training ground truth" + f"; {spec.remedy}" * bool(spec.remedy)
         )
     return label
 
 
-def _require_files(root: str, paths: Iterable[str], source: str) -> None:
-    """Refuse missing files, by one listing per folder rather than a call per file."""
+def _with_files(entries: list[Entry], source: str, on_error: OnError) -> list[Entry]:
+    """The entries whose files exist, by one listing per folder rather than a call per file."""
     listings: dict[str, set[str]] = {}
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in listings:
-            listings[folder] = _list_folder(folder)
-        if name not in listings[folder]:
-            raise InputError(
-                f"{path}: there is no such file, but {source} names it; "
-                f"complete the folder {root}, or leave the image out of the annotations"
-            )
+
+    def require(_: int, entry: Entry) -> Entry:
+        for path in (entry["file_name"], entry.get("pan_seg_file_name")):
+            if path is None:
+                continue
+            folder, name = os.path.split(path)
+            if folder not in listings:
+                listings[folder] = _list_folder(folder)
+            if name not in listings[folder]:
+                raise InputError(
+                    f"{path}: there is no such file, but {source} names it; "
+                    "complete the folder, or leave the image out of the annotations"
+                )
+        return entry
+
+    return list(_each(entries, require, on_error))
 
 
 def _list_folder(folder: str) -> set[str]:

@@ -8,7 +8,13 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
 
-from pading.data.images import read_image, read_panoptic_png, require_size, segment_ids
+from pading.data.images import read_image, require_size, segment_ids
+from pading.data.targets import (
+    IGNORE_LABEL,
+    instance_masks,
+    panoptic_colours,
+    semantic_labels,
+)
 from pading.errors import InputError
 
 AUGMENTATIONS = ("large_scale_jitter", "flip", "none")
@@ -54,8 +60,9 @@ class SegmentationMapper:
 
     - image: 3 x H x W uint8 tensor, channels in ``image_format``;
     - instances (training only): Instances of image size (H, W) with gt_classes (N int64, contiguous
-      indices of the full split) and gt_masks (N x H x W bool tensor). Crowds and segments of which
-      no pixel is left are out, so N may be 0.
+      indices of the full split) and gt_masks (N x H x W bool tensor): the segments of a panoptic
+      image, the annotated instances, or one mask per class of a semantic image. Crowds and masks of
+      which no pixel is left are out, so N may be 0.
     """
 
     @configurable
@@ -90,36 +97,61 @@ class SegmentationMapper:
             InputError: an unreadable image or label file, or one of another size than annotated.
         """
         result = dict(dataset_dict)
-        path, size = result["file_name"], (result["height"], result["width"])
+        path = result["file_name"]
         image = read_image(path, self.image_format)
-        require_size(path, image.shape[:2], size, "its annotation")
+        result.setdefault("height", image.shape[0])
+        result.setdefault("width", image.shape[1])
+        require_size(path, image.shape[:2], (result["height"], result["width"]), "its annotation")
         augmented = T.AugInput(image)
         transforms = self.augmentations(augmented)
         result["image"] = torch.from_numpy(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
         if self.is_train:
-            classes, masks = _panoptic_targets(result, transforms)
-            result["instances"] = _instances(classes, masks)
-            del result["segments_info"]
+            classes, masks = _TARGETS[result["task"]](result, transforms)
+            left = masks.flatten(1).any(dim=1)
+            result["instances"] = Instances(
+                augmented.image.shape[:2], gt_classes=classes[left], gt_masks=masks[left]
+            )
+            for key in ("segments_info", "annotations"):
+                result.pop(key, None)
         return result
 
 
 def _panoptic_targets(
-    dataset_dict: dict[str, Any], transforms: T.TransformList
+    entry: dict[str, Any], transforms: T.TransformList
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Classes (N,) and masks (N, H, W) of a panoptic PNG's segments."""
-    path = dataset_dict["pan_seg_file_name"]
-    colours = read_panoptic_png(path)
-    require_size(
-        path, colours.shape[:2], (dataset_dict["height"], dataset_dict["width"]), "its annotation"
-    )
+    """Classes (N,) and masks (N, H, W): one for each segment."""
     # The colours are transformed rather than the ids: Detectron2 resizes only uint8 exactly.
-    ids = torch.from_numpy(segment_ids(transforms.apply_segmentation(colours)))
-    segments = [s for s in dataset_dict["segments_info"] if not s["iscrowd"]]
-    wanted = torch.tensor([s["id"] for s in segments], dtype=torch.int32)
+    ids = segment_ids(transforms.apply_segmentation(panoptic_colours(entry)))
+    segments = [s for s in entry["segments_info"] if not s["iscrowd"]]
     classes = torch.tensor([s["category_id"] for s in segments], dtype=torch.int64)
-    return classes, ids[None] == wanted[:, None, None]
+    wanted = torch.tensor([s["id"] for s in segments], dtype=torch.int32)
+    return classes, torch.from_numpy(ids)[None] == wanted[:, None, None]
 
 
-def _instances(classes: torch.Tensor, masks: torch.Tensor) -> Instances:
-    left = masks.flatten(1).any(dim=1)
-    return Instances(tuple(masks.shape[1:]), gt_classes=classes[left], gt_masks=masks[left])
+def _instance_targets(
+    entry: dict[str, Any], transforms: T.TransformList
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes (N,) and masks (N, H, W): one for each annotation, which may overlap."""
+    annotations = [a for a in entry["annotations"] if not a["iscrowd"]]
+    classes = torch.tensor([a["category_id"] for a in annotations], dtype=torch.int64)
+    blank = np.zeros((entry["height"], entry["width"]), dtype=np.uint8)
+    masks = [transforms.apply_segmentation(mask) for mask in [blank, *instance_masks(entry)]]
+    return classes, torch.from_numpy(np.stack(masks)[1:]).bool()
+
+
+def _semantic_targets(
+    entry: dict[str, Any], transforms: T.TransformList
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Classes (N,) and masks (N, H, W): one for each class that occurs."""
+    labels = transforms.apply_segmentation(semantic_labels(entry))
+    labels = torch.from_numpy(np.ascontiguousarray(labels))
+    classes = labels.unique()
+    classes = classes[classes != IGNORE_LABEL]
+    return classes.long(), labels[None] == classes[:, None, None]
+
+
+_TARGETS = {
+    "panoptic": _panoptic_targets,
+    "instance": _instance_targets,
+    "semantic": _semantic_targets,
+}

@@ -3,7 +3,7 @@
 import os
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import yaml
 
@@ -17,13 +17,20 @@ class DatasetSpec:
 
     Args:
         name: what DATASETS.TRAIN and DATASETS.TEST call it.
-        task: "panoptic".
+        task: "panoptic", "instance" or "semantic".
         split: a shipped class split's name, or the path of a split file.
         images: folder of the images.
-        annotations: COCO panoptic JSON.
-        labels: folder of COCO's panoptic PNGs.
-        seen_only: promised to hold no segment of an unseen class, as training needs; checked.
-        remedy: what to do where the annotations are missing.
+        annotations: JSON file in COCO's panoptic format (panoptic; semantic, if its label maps are
+            to come from panoptic ground truth) or COCO's instance format (instance).
+        labels: folder of COCO's panoptic PNGs, or of semantic label maps (8-bit PNG, named as the
+            images are).
+        instances: JSON file in COCO's instance format that a panoptic data set's instances are
+            scored against.
+        seen_only: promised to hold no unseen class, as training needs. Annotations are checked for
+            it; in label maps the pixels of unseen classes become ignored.
+        contiguous_labels: label maps hold places in the split (from 0) rather than class ids.
+        ignored_labels: values of label maps that belong to no class; 255 always is one.
+        remedy: what to do where annotations or labels are missing.
     """
 
     name: str
@@ -32,14 +39,17 @@ class DatasetSpec:
     images: str
     annotations: str = ""
     labels: str = ""
+    instances: str = ""
     seen_only: bool = False
+    contiguous_labels: bool = False
+    ignored_labels: tuple[int, ...] = ()
     remedy: str = ""
 
     def under(self, root: str | Path) -> "DatasetSpec":
         """The same with relative paths taken from ``root``."""
         paths: dict[str, Any] = {
             key: os.path.join(root, path)
-            for key in ("images", "annotations", "labels")
+            for key in ("images", "annotations", "labels", "instances")
             if (path := getattr(self, key))
         }
         return replace(self, **paths)
@@ -68,12 +78,15 @@ def _spec_from_row(row: Any, path: Path) -> DatasetSpec:
     where = f"{path}: data set"
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a mapping of keys, found {row!r:.80}")
-    kinds = get_type_hints(DatasetSpec)
+    types = get_type_hints(DatasetSpec)
+    kinds = {key: list if get_origin(kind) is tuple else kind for key, kind in types.items()}
     unknown = sorted(str(key) for key in set(row) - set(kinds))
     if unknown:
         raise InputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(kinds)}")
     required = [f.name for f in fields(DatasetSpec) if f.default is MISSING]
     values = {key: field(row, key, kinds[key], where) for key in (*required, *row)}
+    if "ignored_labels" in values:
+        values["ignored_labels"] = tuple(values["ignored_labels"])
     if values["split"].endswith(".json"):
         values["split"] = os.path.join(path.parent, values["split"])
     return DatasetSpec(**values).under(path.parent)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pading.data.datasets import metadata_of, split_of
 from pading.data.images import check_image, require_size
 from pading.data.splits import ClassSplit
+from pading.data.targets import semantic_labels
 from pading.errors import InputError
 
 _CHUNK = 256
@@ -63,7 +64,7 @@ def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
     ):
         for start in range(0, len(spread), _CHUNK):
             chunk = [entries[i] for i in spread[start : start + _CHUNK]]
-            for _ in pool.map(_check_entry, chunk):
+            for _ in pool.map(check_entry, chunk):
                 checked += 1
                 bar.update()
             if time.monotonic() > deadline:
@@ -73,8 +74,19 @@ def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
     )
 
 
-def _check_entry(entry: dict[str, Any]) -> None:
-    size = (entry["height"], entry["width"])
-    for key in ("file_name", "pan_seg_file_name"):
-        if path := entry.get(key):
-            require_size(path, check_image(path), size, "its annotation")
+def check_entry(entry: dict[str, Any]) -> None:
+    """Decode an entry's image, and its labels where they are in a file of their own.
+
+    Raises:
+        InputError: an unreadable file, one of the wrong size, a value outside the class split.
+    """
+    path = entry["file_name"]
+    size = check_image(path)
+    entry = {"height": size[0], "width": size[1], **entry}
+    wanted = (entry["height"], entry["width"])
+    require_size(path, size, wanted, "its annotation")
+    if entry["task"] == "semantic":
+        semantic_labels(entry)
+    elif entry["task"] == "panoptic":
+        path = entry["pan_seg_file_name"]
+        require_size(path, check_image(path), wanted, "its annotation")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pading.engine.setup import exit_on_input_error
 from pading.errors import InputError
 
 SCRIPTS = Path(__file__).parents[2] / "datasets"
@@ -94,7 +95,7 @@ def test_several_workers_give_the_same(make_panoptic, split_file, prepare):
 def test_bad_input_is_told_without_a_traceback(prepare, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["prepare_coco_panoptic.py", "--root", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
-        importlib.import_module("preparing").run_script(prepare)
+        exit_on_input_error(prepare)
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith(
         f"error: {tmp_path}/annotations/panoptic_train2017.json: there is no such file"
