@@ -17,13 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from preparing import SUBSETS, parser, print_counts, restricted
+from preparing import parser, print_counts, restricted
 from tqdm import tqdm
 
 from pading.data.files import field, read_json, write_json
 from pading.data.splits import ClassSplit, load_split
 from pading.engine.setup import exit_on_input_error
 from pading.errors import InputError
+
+_LAYOUT = {"ANNOTATIONS": "annotations/instances_{}2014.json"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     splits = [load_split(name) for name in args.splits]
     counts: dict[str, dict[str, int]] = {}
     for subset in args.subsets:
-        path = Path(args.root, getattr(args, subset))
+        path = Path(args.root, *getattr(args, subset))
         content = _read(path)
         kinds = ("seen",) if subset == "train" else ("gzsi", "zsi")
         jobs = [(split, kind) for split in splits for kind in kinds]
@@ -97,20 +99,13 @@ def _count(content: dict[str, Any], split: ClassSplit) -> dict[str, int]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    options = parser(__doc__)
+    options = parser(__doc__, _LAYOUT)
     options.add_argument(
         "--splits",
         nargs="+",
         default=["coco_instance_48_17", "coco_instance_65_15"],
         help="shipped class splits or .json files; default: both of COCO's",
     )
-    for subset in SUBSETS:
-        options.add_argument(
-            f"--{subset}",
-            metavar="ANNOTATIONS",
-            default=f"annotations/instances_{subset}2014.json",
-            help="JSON file below the root; default: %(default)s",
-        )
     options.add_argument(
         "--keep-images",
         action="store_true",

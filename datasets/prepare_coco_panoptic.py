@@ -16,13 +16,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from preparing import SUBSETS, add_workers, make_maps, parser, print_counts, restricted
+from preparing import add_split_and_workers, make_maps, parser, print_counts, restricted
 
 from pading.data.files import read_json, write_json
 from pading.data.ground_truth import parse_panoptic
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit, load_split
 from pading.engine.setup import exit_on_input_error
+
+_LAYOUT = {
+    "ANNOTATIONS": "annotations/panoptic_{}2017.json",
+    "IMAGES": "{}2017",
+    "LABELS": "panoptic_{}2017",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,25 +80,8 @@ def _segments(entries: list[dict[str, Any]]) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    options = parser(__doc__)
-    options.add_argument(
-        "--split",
-        default="coco_panoptic_119_14",
-        help="a shipped class split or a .json file; default: %(default)s",
-    )
-    for subset in SUBSETS:
-        options.add_argument(
-            f"--{subset}",
-            nargs=3,
-            metavar=("ANNOTATIONS", "IMAGES", "LABELS"),
-            default=[
-                f"annotations/panoptic_{subset}2017.json",
-                f"{subset}2017",
-                f"panoptic_{subset}2017",
-            ],
-            help="JSON file, image folder and PNG folder below the root; default: %(default)s",
-        )
-    add_workers(options)
+    options = parser(__doc__, _LAYOUT)
+    add_split_and_workers(options, "coco_panoptic_119_14")
     return options.parse_args(arguments)
 
 

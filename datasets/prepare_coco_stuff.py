@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from preparing import SUBSETS, add_workers, make_maps, parser, print_counts
+from preparing import add_split_and_workers, make_maps, parser, print_counts
 from tqdm.contrib.concurrent import thread_map
 
 from pading.data.ground_truth import load_semantic
@@ -23,6 +23,8 @@ from pading.data.images import check_image
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit, load_split
 from pading.engine.setup import exit_on_input_error
+
+_LAYOUT = {"IMAGES": "{}2017", "LABELS": "stuffthingmaps/{}2017"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,21 +67,8 @@ def _prepare(spec: DatasetSpec, split: ClassSplit, workers: int) -> dict[str, in
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    options = parser(__doc__)
-    options.add_argument(
-        "--split",
-        default="coco_stuff_156_15",
-        help="a shipped class split or a .json file; default: %(default)s",
-    )
-    for subset in SUBSETS:
-        options.add_argument(
-            f"--{subset}",
-            nargs=2,
-            metavar=("IMAGES", "LABELS"),
-            default=[f"{subset}2017", f"stuffthingmaps/{subset}2017"],
-            help="image folder and label folder below the root; default: %(default)s",
-        )
-    add_workers(options)
+    options = parser(__doc__, _LAYOUT)
+    add_split_and_workers(options, "coco_stuff_156_15")
     return options.parse_args(arguments)
 
 

@@ -24,8 +24,14 @@ SUBSETS = ("train", "val")
 _CHUNK = 16
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every script has."""
+def parser(description: str | None, layout: Mapping[str, str]) -> argparse.ArgumentParser:
+    """A parser with the options that every script has.
+
+    Args:
+        description: the script's docstring.
+        layout: what --train and --val name, below the root, each with its default, in which {}
+            stands for the subset.
+    """
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,12 +41,30 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     result.add_argument(
         "--subsets", nargs="+", choices=SUBSETS, default=list(SUBSETS), help="default: both"
     )
+    for subset in SUBSETS:
+        result.add_argument(
+            f"--{subset}",
+            nargs=len(layout),
+            metavar=tuple(layout),
+            default=[path.format(subset) for path in layout.values()],
+            help="where the files are below the root; default: %(default)s",
+        )
     return result
 
 
-def add_workers(target: argparse.ArgumentParser) -> None:
-    """The option of the scripts that run several processes."""
-    target.add_argument(
+def add_split_and_workers(options: argparse.ArgumentParser, split: str) -> None:
+    """The options of the scripts that make label maps.
+
+    Args:
+        options: where to add them.
+        split: the default class split.
+    """
+    options.add_argument(
+        "--split",
+        default=split,
+        help="a shipped class split or a .json file; default: %(default)s",
+    )
+    options.add_argument(
         "--workers", type=int, default=os.cpu_count(), help="processes; default: %(default)s"
     )
 
