@@ -17,12 +17,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from pading.data.files import field, read_json, write_json
+from pading.data.rle import check_rle
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic import check_images
-from pading.evaluation.rle import check_rle
 
 Setting = Literal["gzsi", "zsi"]
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pading.data.datasets import IGNORE_LABEL
 from pading.data.images import read_label_map, read_panoptic_png, segment_ids
 from pading.data.splits import ClassSplit
+from pading.data.targets import IGNORE_LABEL, semantic_labels, semantic_map
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
@@ -169,6 +169,10 @@ def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit
         InputError: see :func:`~pading.evaluation.panoptic.read_annotations`; a broken PNG when it
             is read.
     """
+
+    def read(path: str, segments: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        return semantic_map(segment_ids(read_panoptic_png(path)), segments)
+
     readers = {}
     for image_id, annotation in read_annotations(json_file, split, ground_truth=True).items():
         segments = [
@@ -176,26 +180,12 @@ def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit
             for s in annotation["segments_info"]
         ]
         path = Path(folder) / annotation["file_name"]
-        readers[str(image_id)] = partial(read_panoptic_labels, path, segments)
+        readers[str(image_id)] = partial(read, str(path), segments)
     return LabelMaps(readers)
 
 
-def read_panoptic_labels(png_file: str | Path, segments: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """The label map (H x W, uint8) of a panoptic PNG; what no segment covers is ignored.
-
-    Args:
-        png_file: ids in its colours.
-        segments: "id" and "category_id" (contiguous) of each.
-    """
-    ids = segment_ids(read_panoptic_png(str(png_file)))
-    labels = np.full(ids.shape, IGNORE_LABEL, dtype=np.uint8)
-    for segment in segments:
-        labels[ids == segment["id"]] = segment["category_id"]
-    return labels
-
-
 class SemanticEvaluator(TaskEvaluator):
-    """Scores the model's ``sem_seg`` (K x H x W) against the label map or panoptic PNG of an image.
+    """Scores the model's ``sem_seg`` (K x H x W) against the labels of each image's own files.
 
     Args:
         split: the classes.
@@ -206,10 +196,7 @@ class SemanticEvaluator(TaskEvaluator):
         self._split = split
 
     def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> np.ndarray:
-        if "sem_seg_file_name" in image:
-            labels = read_label_map(image["sem_seg_file_name"])
-        else:
-            labels = read_panoptic_labels(image["pan_seg_file_name"], image["segments_info"])
+        labels = semantic_labels(image)
         guess = output["sem_seg"].argmax(dim=0).cpu().numpy()
         return count_pixels(labels, guess, self._split.num_classes)
 

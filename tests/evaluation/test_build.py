@@ -51,6 +51,8 @@ def test_panoptic_and_semantic_in_one_run(
     images = [
         {
             "image_id": a["image_id"],
+            "height": 40,
+            "width": 40,
             "pan_seg_file_name": str(ground_truth.folder / a["file_name"]),
             "segments_info": [
                 {**s, "category_id": split.contiguous_id[s["category_id"]]}

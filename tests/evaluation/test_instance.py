@@ -17,7 +17,6 @@ from pading.data.splits import ClassSplit, load_split
 from pading.errors import InputError
 from pading.evaluation.groups import Scores
 from pading.evaluation.instance import InstanceEvaluator, Setting, score_instances
-from pading.evaluation.rle import check_rle
 
 SIZE = (40, 50)
 
@@ -142,28 +141,6 @@ def test_plain_setting_leaves_seen_classes_out(score, detections) -> None:
     segm, _ = score([wrong, *detections[:3]], "zsi")
     assert segm.groups == {"unseen": dict.fromkeys(segm.groups["unseen"], 0.0)}
     assert np.isnan(segm.per_class["cat"]["ap"])
-
-
-def test_run_length_codes(seed: int) -> None:
-    """Codes of random masks pass; cut off or with any other sum, they do not."""
-    generator = np.random.default_rng(seed)
-    for density in (0.0, 0.01, 0.5, 1.0):
-        height, width = (int(side) for side in generator.integers(1, 300, 2))
-        code = code_of(generator.random((height, width)) < density)
-        size = code["size"]
-        check_rle(code, size, "here")
-        for counts in (
-            code["counts"][:-1],
-            code["counts"] + "1",
-            code["counts"] + "P",
-            "",
-            "\u00e9",
-        ):
-            with pytest.raises(InputError, match="here: broken RLE"):
-                check_rle({"size": size, "counts": counts}, size, "here")
-    check_rle({"size": [2, 3], "counts": [1, 2, 3]}, [2, 3], "here")
-    with pytest.raises(InputError, match="here: broken RLE"):
-        check_rle({"size": [2, 3], "counts": [1, -2, 7]}, [2, 3], "here")
 
 
 def _update(**values: Any) -> Callable[[dict[str, Any]], None]:

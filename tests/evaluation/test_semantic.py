@@ -59,12 +59,14 @@ class TestGolden:
                 {**s, "category_id": coco.contiguous_id[s["category_id"]]}
                 for s in annotation["segments_info"]
             ]
+            labels = torch.from_numpy(predicted[str(annotation["image_id"])]).long()
             image = {
                 "image_id": annotation["image_id"],
                 "pan_seg_file_name": str(sample / "panoptic" / annotation["file_name"]),
                 "segments_info": segments,
+                "height": labels.shape[0],
+                "width": labels.shape[1],
             }
-            labels = torch.from_numpy(predicted[str(image["image_id"])]).long()
             scores = torch.nn.functional.one_hot(labels, coco.num_classes).permute(2, 0, 1)
             evaluator.process([image], [{"sem_seg": scores}])
         evaluator.evaluate()
