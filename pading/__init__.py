@@ -1,4 +1,4 @@
-"""Universal zero-shot segmentation on Detectron2. Importing it registers the models; see README.md."""
+"""Universal zero-shot segmentation on Detectron2; importing it registers the models."""
 
 from pading.config import load_config
 from pading.data.datasets import register_datasets

@@ -1,4 +1,4 @@
-"""Every configuration key that pading adds to Detectron2's, one comment each, and the loading of a configuration.
+"""Every configuration key that pading adds to Detectron2's, and how a configuration is read.
 
 Keys of the published code (Mask2Former, PADing) that we renamed or dropped are refused by name
 with the new one: :data:`PUBLISHED_KEYS` is the one table of them.
@@ -18,7 +18,7 @@ from pading.errors import InputError
 
 
 def add_pading_config(cfg: CfgNode) -> None:
-    """Add pading's keys, with the published COCO defaults, to Detectron2's default configuration."""
+    """Add pading's keys, with the published COCO defaults, to Detectron2's own."""
     _add_data_keys(cfg)
     _add_segmenter_keys(cfg)
     _add_zero_shot_keys(cfg)
@@ -28,7 +28,7 @@ def add_pading_config(cfg: CfgNode) -> None:
 def _add_data_keys(cfg: CfgNode) -> None:
     # YAML or JSON files, each describing one of the user's own data sets (datasets/README.md).
     cfg.DATASETS.FILES = ()
-    # Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "flip" or "none".
+    # Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "flip", "none".
     cfg.INPUT.AUGMENTATION = "large_scale_jitter"
     # Side of the square crop of large-scale jitter, in pixels.
     cfg.INPUT.IMAGE_SIZE = 1024
@@ -46,7 +46,8 @@ def _add_segmenter_keys(cfg: CfgNode) -> None:
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
     cfg.MODEL.SEGMENTER = s = CfgNode()
-    # Outputs of the class head: "seen" classes (stage 1) or "all" classes of the split (stage 2), plus no-object.
+    # Outputs of the class head beside no-object: "seen" classes of the split (stage 1) or "all"
+    # (stage 2).
     s.CLASSES = "seen"
     # Width C of queries, class embeddings and pixel decoder.
     s.HIDDEN_DIM = 256
@@ -62,13 +63,14 @@ def _add_segmenter_keys(cfg: CfgNode) -> None:
     s.DECODER_FFN_DIM = 2048
     # Dropout in the decoder.
     s.DECODER_DROPOUT = 0.0
-    # Deformable-attention layers of the pixel decoder's encoder, their heads, points per level, FFN width and dropout.
+    # Deformable-attention layers of the pixel decoder's encoder; their heads, points per level, FFN
+    # width and dropout.
     s.ENCODER_LAYERS = 6
     s.ENCODER_HEADS = 8
     s.ENCODER_POINTS = 4
     s.ENCODER_FFN_DIM = 1024
     s.ENCODER_DROPOUT = 0.0
-    # Backbone outputs that the encoder attends over; the finest remaining one makes the mask features.
+    # Backbone outputs that the encoder attends over; the remaining one makes the mask features.
     s.ENCODER_FEATURES = ["res3", "res4", "res5"]
     s.FEATURES = ["res2", "res3", "res4", "res5"]
     # Normalisation of the pixel decoder's convolutions: "GN", or "" for none.
@@ -115,11 +117,11 @@ def _add_segmenter_keys(cfg: CfgNode) -> None:
 
 
 def _add_zero_shot_keys(cfg: CfgNode) -> None:
-    # Class vectors: the name of a set that ships with pading ("coco_minilm", "shapes_minilm") or a file.
+    # Class vectors: a set that ships with pading ("coco_minilm", "shapes_minilm") or a file.
     cfg.MODEL.CLASS_VECTORS = "coco_minilm"
 
     cfg.MODEL.GENERATOR = g = CfgNode()
-    # "primitives" (PADing) or "mlp" (a plain two-layer generator, the baseline it is compared with).
+    # "primitives" (PADing) or "mlp" (a plain two-layer generator, the baseline).
     g.NAME = "primitives"
     # Number of learned primitives (M).
     g.NUM_PRIMITIVES = 400
@@ -142,13 +144,14 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     z.ALIGNMENT_WEIGHT = 1.0
     z.RELATION_WEIGHT = 1.0
     z.RECONSTRUCTION_WEIGHT = 0.5
-    # Embeddings that are disentangled and aligned: "synthetic" (published code) or "both" real and synthetic (paper).
+    # Embeddings that are disentangled and aligned: "synthetic" (published code) or "both" real and
+    # synthetic (paper).
     z.STRUCTURE_SOURCE = "synthetic"
     # Dropout in the disentangling encoders and the decoder.
     z.STRUCTURE_DROPOUT = 0.1
     # Temperature of the Kullback-Leibler terms.
     z.TEMPERATURE = 0.1
-    # Unseen classes that the classifier sees a synthetic embedding of in each step, and how many of each.
+    # Unseen classes that the classifier sees synthetic embeddings of in a step; how many of each.
     z.NUM_UNSEEN_CLASSES = 5
     z.NUM_PER_UNSEEN_CLASS = 1
     # Class weights of the classifier's cross-entropy; seen classes weigh 1.
@@ -252,7 +255,7 @@ PUBLISHED_KEYS: dict[str, tuple[str, str]] = {
 
 
 def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
-    """Read a YAML configuration (with its ``_BASE_`` files) and KEY VALUE overrides into a full configuration.
+    """A full configuration from a YAML file, its ``_BASE_`` files, and KEY VALUE overrides.
 
     Args:
         config_file: path of a YAML file; tags that would run code are refused.
@@ -337,7 +340,8 @@ def _set(cfg: CfgNode, key: str, value: Any, source: str) -> None:
         raise InputError(f"{source}: there is no configuration key {key}{hint}")
     if isinstance(node[name], CfgNode):
         raise InputError(
-            f"{source}: {key} is a section; set one of its keys, such as {key}.{next(iter(node[name]))}"
+            f"{source}: {key} is a section; set one of its keys, such as "
+            f"{key}.{next(iter(node[name]))}"
         )
     if isinstance(value, str):
         value = _literal(value) if not isinstance(node[name], str) else value
@@ -348,5 +352,6 @@ def _set(cfg: CfgNode, key: str, value: Any, source: str) -> None:
         cfg.merge_from_list([key, value])
     except (ValueError, AssertionError) as error:
         raise InputError(
-            f"{source}: {key} is {value!r}, but a {type(node[name]).__name__} such as {node[name]!r} is expected"
+            f"{source}: {key} is {value!r}, but a {type(node[name]).__name__} such as "
+            f"{node[name]!r} is expected"
         ) from error

@@ -1,4 +1,4 @@
-"""Fixtures shared by every test: fresh but reproducible randomness, and the optional reference data."""
+"""Fixtures of every test: fresh but reproducible randomness, and the optional reference data."""
 
 import os
 import random
@@ -21,7 +21,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """A fresh seed, shown with the captured output when the test fails; PADING_TEST_SEED repeats it."""
+    """A fresh seed, shown when the test fails; PADING_TEST_SEED repeats it."""
     value = int(os.environ.get(_SEED_VARIABLE) or random.SystemRandom().randrange(2**31))
     print(f"\nseed of {request.node.nodeid}: {value} (repeat with {_SEED_VARIABLE}={value})")
     torch.manual_seed(value)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Convert a stage-1 checkpoint for stage 2: its class head grows from the seen classes to all.
 
-    python tools/preprocess_pretrained_weight.py --task_name panoptic --input_file output/.../model_final.pth
+    python tools/preprocess_pretrained_weight.py --task_name panoptic \\
+        --input_file output/.../model_final.pth
 
 writes pretrained_weight_panoptic.pth.
 """

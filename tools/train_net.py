@@ -2,9 +2,10 @@
 """Train or evaluate any stage: which one is a matter of the configuration.
 
     python tools/train_net.py --config-file configs/panoptic/pretrain.yaml --num-gpus 8
-    python tools/train_net.py --config-file configs/panoptic/PADing.yaml --eval-only MODEL.WEIGHTS model.pth
+    python tools/train_net.py --config-file configs/panoptic/PADing.yaml --eval-only \\
+        MODEL.WEIGHTS model.pth
 
-KEY VALUE pairs behind the options override the configuration; pading/config.py says what each key means.
+KEY VALUE pairs behind the options override the configuration; pading/config.py explains each key.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import argparse
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup, launch
 
-import pading  # noqa: F401  (registers the models)
+import pading
 from pading.engine.checkpoint import Checkpointer
 from pading.engine.setup import exit_on_input_error, setup
 from pading.engine.trainer import Trainer

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from fvcore.common.checkpoint import _IncompatibleKeys
-from torch import nn
 
 from pading.engine.weights import read_weights
 from pading.errors import InputError
@@ -16,7 +15,7 @@ _CONVERTER = "tools/preprocess_pretrained_weight.py"
 
 
 class Checkpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, which never unpickles, writes atomically, and refuses what does not fit.
+    """Detectron2's checkpointer: no unpickling, atomic writing, and nothing that does not fit.
 
     Tensors of the file that the model lacks, tensors of the model that the file lacks, and other
     shapes are errors that name them. A file may lack what its stage starts afresh: everything but
@@ -24,7 +23,7 @@ class Checkpointer(DetectionCheckpointer):
     """
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Write ``name``.pth beside its final place first, so that a kill leaves no half-written file."""
+        """Write ``name``.pth whole or not at all, even if the process is killed."""
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict(), **kwargs}
@@ -41,7 +40,7 @@ class Checkpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         self._path = filename
         checkpoint = read_weights(filename)
-        # A backbone by itself (ImageNet weights) has names that Detectron2 matches by their endings.
+        # A backbone alone (ImageNet weights) has names that Detectron2 matches by their endings.
         backbone_only = not any(n.startswith("sem_seg_head.") for n in checkpoint["model"])
         checkpoint["matching_heuristics"] = backbone_only
         return checkpoint
@@ -51,7 +50,7 @@ class Checkpointer(DetectionCheckpointer):
         if not backbone_only:
             self._refuse_other_shapes(checkpoint["model"])
         found = super()._load_model(checkpoint)
-        afresh: tuple[str, ...] = getattr(self._plain_model(), "initialised_afresh", ())
+        afresh: tuple[str, ...] = getattr(self.model, "initialised_afresh", ())
         if backbone_only:
             afresh = ("sem_seg_head.", *afresh)
         missing = [n for n in found.missing_keys if not n.startswith(afresh)]
@@ -64,12 +63,9 @@ class Checkpointer(DetectionCheckpointer):
         found.missing_keys.clear()  # reported above, in one line
         return found
 
-    def _plain_model(self) -> nn.Module:
-        return getattr(self.model, "module", self.model)
-
     def _refuse_other_shapes(self, weights: dict[str, torch.Tensor]) -> None:
-        """Before anything is loaded: class counts and vectors that do not fit, and what would help."""
-        model = self._plain_model().state_dict()
+        """Say what would help where class counts or vectors do not fit; nothing is loaded yet."""
+        model = self.model.state_dict()
         other = [
             (name, tuple(weights[name].shape), tuple(tensor.shape))
             for name, tensor in model.items()
@@ -78,10 +74,11 @@ class Checkpointer(DetectionCheckpointer):
         for name, theirs, ours in other:
             if name.startswith(_CLASS_HEADS):
                 raise InputError(
-                    f"{self._path}: its class head {name} has {theirs[0]} outputs, but this model has "
-                    f"{ours[0]} (classes and no-object); {_CONVERTER} grows the head of a stage-1 "
-                    "checkpoint from the seen classes to all classes of the split. If it is converted "
-                    "already, it belongs to another split or stage (MODEL.SEGMENTER.CLASSES)"
+                    f"{self._path}: its class head {name} has {theirs[0]} outputs, but this model "
+                    f"has {ours[0]} (classes and no-object); {_CONVERTER} grows the head of a "
+                    "stage-1 checkpoint from the seen classes to all classes of the split. If it "
+                    "is converted already, it belongs to another split or stage "
+                    "(MODEL.SEGMENTER.CLASSES)"
                 )
             if name == "class_vectors":
                 raise InputError(

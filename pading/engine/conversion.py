@@ -15,7 +15,7 @@ _CLASSIFIER = "classifier."
 def grow_class_head(
     weights: Mapping[str, Tensor], split: ClassSplit, source: str
 ) -> dict[str, Tensor]:
-    """Spread the rows of the seen classes over the full class list, and copy the head to stage 2's classifier.
+    """Spread the class head over the full class list, and copy it to stage 2's classifier.
 
     Rows of unseen classes start at zero; the no-object row lands last.
 

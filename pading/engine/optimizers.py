@@ -18,7 +18,7 @@ _EMBEDDING_NAMES = ("relative_position_bias_table", "level_embed")
 class JointOptimizer(torch.optim.Optimizer):
     """Several optimizers on disjoint parameters, used as one by trainer, scheduler and AMP scaler.
 
-    Gradients may be clipped by their norm over all parameters together (Mask2Former's "full_model").
+    Gradients may be clipped by their norm over all parameters together, as in Mask2Former.
     """
 
     def __init__(
@@ -42,8 +42,10 @@ class JointOptimizer(torch.optim.Optimizer):
         return [group for o in self.optimizers.values() for group in o.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """Clip, then let every optimizer make its step."""
+    def step(self, closure: Any = None) -> Any:
+        """Clip, then let every optimizer make its step; there is nothing to re-evaluate."""
+        if closure is not None:
+            raise ValueError("a joint step takes no closure")
         if self.clip_norm is not None:
             parameters = [p for group in self.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.clip_norm, self.norm_type)
@@ -85,7 +87,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> JointOptimizer:
         others = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
         optimizers = {
             "classifier": _build(cfg, [{"params": classifier}]),
-            "generator": torch.optim.Adam(others, lr=cfg.SOLVER.GENERATOR_LR),
+            "generator": torch.optim.Adam(others, lr=cfg.SOLVER.GENERATOR_LR, fused=True),
         }
     else:
         optimizers = {"segmenter": _build(cfg, segmenter_groups(cfg, model))}
@@ -104,7 +106,7 @@ def _build(cfg: CfgNode, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimi
     solver = cfg.SOLVER
     common = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
     if solver.OPTIMIZER == "ADAMW":
-        return torch.optim.AdamW(groups, **common)
+        return torch.optim.AdamW(groups, fused=True, **common)
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **common)
     raise InputError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; use "ADAMW" or "SGD"')
@@ -113,7 +115,7 @@ def _build(cfg: CfgNode, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimi
 def segmenter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     """Parameters that share learning rate and weight decay, one group each.
 
-    The backbone learns at BASE_LR * BACKBONE_MULTIPLIER; norms and embeddings have decays of their own.
+    The backbone learns at BASE_LR * BACKBONE_MULTIPLIER; norms and embeddings decay apart.
     """
     solver = cfg.SOLVER
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}

@@ -1,4 +1,4 @@
-"""The trainer of both stages: Detectron2's, with our data, optimizers, checkpoints and any device's AMP."""
+"""The trainer of both stages: Detectron2's, with our data, optimizers, checkpoints and AMP."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ from pading.errors import InputError
 
 
 class TrainingLoop(SimpleTrainer):
-    """Detectron2's SimpleTrainer with mixed precision on any device (its AMPTrainer demands CUDA)."""
+    """SimpleTrainer with mixed precision on any device (Detectron2's AMPTrainer demands CUDA)."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Trainer(DefaultTrainer):
     """Both stages; which one is a matter of MODEL.META_ARCHITECTURE."""
 
     def __init__(self, cfg: CfgNode) -> None:
-        # Detectron2's __init__ fixes the inner trainer and the checkpointer: here are the same steps with ours.
+        # Detectron2's __init__ fixes inner trainer and checkpointer: the same steps with ours.
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
             setup_logger()

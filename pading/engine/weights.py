@@ -2,7 +2,7 @@
 
 import io
 import os
-import pickle  # noqa: S403  (only to subclass its Unpickler, which then admits arrays alone)
+import pickle  # only to subclass its Unpickler, which then admits arrays alone
 import zipfile
 from collections import OrderedDict
 from typing import Any
@@ -14,15 +14,20 @@ from safetensors.torch import load_file
 
 from pading.errors import InputError
 
-# What a pickle of plain arrays needs, under the names that old and new NumPy write.
+# What a pickle of plain arrays needs, under the names that old and new NumPy write. The functions
+# are private, but the pickles of arrays and scalars name them.
+_FUNCTIONS = {
+    "_reconstruct": np.empty(0).__reduce__()[0],
+    "scalar": np.float32(0).__reduce__()[0],
+}
 _ADMITTED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("collections", "OrderedDict"): OrderedDict,
     **{
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
+        (f"numpy.{core}.multiarray", name): function
         for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
+        for name, function in _FUNCTIONS.items()
     },
 }
 

@@ -1,4 +1,4 @@
-"""Matching and losses: functions of tensors, and the two criteria that the models ask for by name."""
+"""Matching and losses: functions of tensors, and the criteria that models ask for by name."""
 
 from pading.losses.set_criterion import SetCriterion
 from pading.losses.zero_shot import ZeroShotCriterion

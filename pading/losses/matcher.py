@@ -32,7 +32,7 @@ def match(
     weights: LossWeights,
     num_points: int,
 ) -> list[list[Match]]:
-    """Pair each target with the query that explains it at the least cost, for several predictions at once.
+    """Pair each target with a query so that the sum of costs is least, for several predictions.
 
     All predictions of an image are compared with its targets at the same random points.
 
@@ -43,7 +43,8 @@ def match(
         num_points: points at which masks are compared.
 
     Returns:
-        for each stage, for each image, the matched pairs: as many as there are targets, or queries if those are fewer.
+        for each stage, for each image, the matched pairs: as many as there are targets, or queries
+        if those are fewer.
 
     Raises:
         FloatingPointError: a cost is not finite, that is, the model has diverged.
@@ -84,8 +85,8 @@ def pairing_cost(
     wanted = sample_points(target.masks[None].to(masks.dtype), points)[0].T  # (P, N)
 
     class_cost = -logits.softmax(-1)[..., target.labels]
-    # The mean binary cross-entropy of all pairs: softplus(-x) where the target is 1, softplus(x) where it is 0.
-    # softplus(-x) = softplus(x) - x, so one product serves both.
+    # The mean binary cross-entropy of all pairs: softplus(-x) where the target is 1, softplus(x)
+    # where it is 0. softplus(-x) = softplus(x) - x, so one product serves both.
     everywhere = F.softplus(predicted).mean(-1, keepdim=True)
     mask_cost = everywhere - predicted @ wanted / len(wanted)
     probability = predicted.sigmoid()

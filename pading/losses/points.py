@@ -1,4 +1,4 @@
-"""Masks read at sampled points instead of at every pixel (PointRend, Kirillov et al., CVPR 2020)."""
+"""Masks read at sampled points, not at every pixel (PointRend, Kirillov et al., CVPR 2020)."""
 
 import torch
 from torch import Tensor
@@ -34,8 +34,8 @@ def uncertain_points(
         logits: (N, H, W) mask logits.
         num_points: P.
         oversample_ratio: candidates drawn per point, at least 1.
-        importance_ratio: share of the points that are the most uncertain candidates, those with logits
-            nearest to 0; the rest is uniform. In [0, 1].
+        importance_ratio: in [0, 1], share of the points that are the most uncertain candidates,
+            those with logits nearest to 0; the rest is uniform.
 
     Returns:
         (N, P, 2) as (x, y) in [0, 1].

@@ -17,7 +17,10 @@ from pading.modeling.transformer_decoder import Predictions
 
 @CRITERION_REGISTRY.register()
 class SetCriterion(nn.Module):
-    """Hungarian matching, then cross-entropy for classes and point-sampled binary cross-entropy and dice for masks."""
+    """Hungarian matching, then losses of classes and of masks read at sampled points.
+
+    Classes: cross-entropy. Masks: binary cross-entropy and dice.
+    """
 
     @configurable
     def __init__(
@@ -59,8 +62,12 @@ class SetCriterion(nn.Module):
         }
 
     def forward(self, predictions: Predictions, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Weighted losses by name: ``loss_ce``, ``loss_mask``, ``loss_dice``, and with ``_i`` behind for the
-        auxiliary prediction i."""
+        """Weighted losses by name.
+
+        Returns:
+            ``loss_ce``, ``loss_mask`` and ``loss_dice``, and the same names with ``_i`` behind for
+            the auxiliary prediction i.
+        """
         stages = {"": predictions}
         if self.deep_supervision:
             stages |= {f"_{i}": stage for i, stage in enumerate(predictions.auxiliary)}
@@ -77,12 +84,12 @@ class SetCriterion(nn.Module):
         return losses
 
     def match(self, stages: Sequence[Predictions], targets: Sequence[Targets]) -> list[list[Match]]:
-        """Pair queries with targets for each stage and image; see :func:`~pading.losses.matcher.match`."""
+        """:func:`~pading.losses.matcher.match` with this criterion's weights, in float32."""
         with torch.autocast(stages[0].masks.device.type, enabled=False):
             return match(stages, targets, self.weights, self.num_points)
 
     def query_labels(self, predictions: Predictions, targets: Sequence[Targets]) -> Tensor:
-        """(B, Q) int64: the class of each query's matched target, the last output (no-object) for the others."""
+        """Match one prediction; the result is that of the function :func:`query_labels`."""
         [pairs] = self.match([predictions], targets)
         return query_labels(targets, pairs, *predictions.logits.shape[1:])
 
@@ -108,7 +115,7 @@ class SetCriterion(nn.Module):
 def query_labels(
     targets: Sequence[Targets], pairs: Sequence[Match], num_queries: int, num_outputs: int
 ) -> Tensor:
-    """(B, Q) int64: the class of each query's target, the last output (no-object) for unmatched queries."""
+    """(B, Q) int64: the class of each query's target; the last, no-object, where it has none."""
     device = targets[0].labels.device
     labels = torch.full((len(targets), num_queries), num_outputs - 1, device=device)
     for row, target, (query, segment) in zip(labels, targets, pairs, strict=True):
@@ -131,7 +138,7 @@ def classification_loss(
 
 
 def mask_loss(logits: Tensor, wanted: Tensor, num_masks: float) -> Tensor:
-    """Binary cross-entropy of masks at points (N, P), mean over points, sum over masks / ``num_masks``."""
+    """Binary cross-entropy at points (N, P): mean over points, sum over masks / ``num_masks``."""
     loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return loss.mean(1).sum() / num_masks
 

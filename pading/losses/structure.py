@@ -1,4 +1,7 @@
-"""Disentanglement and relation alignment (PADing, sections 3.3 and 3.4; METHOD: L_u, L_rel, L_rec, L_align)."""
+"""Disentanglement and relation alignment (PADing, sections 3.3 and 3.4).
+
+METHOD: L_u, L_rel, L_rec, L_align.
+"""
 
 import torch
 from torch import Tensor
@@ -6,7 +9,7 @@ from torch.nn import functional as F
 
 
 def softened_divergence(values: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """Kullback-Leibler divergence of rows' softmax from the target's, summed and divided by the number of entries.
+    """Kullback-Leibler divergence of rows' softmax from the target's, mean over all entries.
 
     Args:
         values, target: (N, D) logits.

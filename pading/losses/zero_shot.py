@@ -1,4 +1,4 @@
-"""The losses of stage 2: the generator's and the classifier's (PADing, section 3; METHOD: Stage 2)."""
+"""The losses of stage 2: generator's and classifier's (PADing, section 3; METHOD: Stage 2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class StructureWeights:
 
 @CRITERION_REGISTRY.register()
 class ZeroShotCriterion(nn.Module):
-    """Moment matching, guidance by the classifier, disentanglement and alignment; and the classifier's own loss.
+    """Moment matching, guidance by the classifier, structure; and the classifier's own loss.
 
-    The generator's losses read the classifier through detached weights and the classifier's loss sees
-    detached synthetic embeddings, so one backward pass serves both.
+    The generator's losses read the classifier through detached weights and the classifier's loss
+    sees detached synthetic embeddings, so one backward pass serves both.
     """
 
     @configurable
@@ -54,7 +54,7 @@ class ZeroShotCriterion(nn.Module):
             generator_class_weight: of the classifier's verdict on synthetic embeddings.
             structure: weights of disentanglement and alignment.
             temperature: of the Kullback-Leibler terms.
-            unseen_weight, no_object_weight: class weights of the classifier's loss; seen classes weigh 1.
+            unseen_weight, no_object_weight: class weights of the classifier's loss; seen: 1.
         """
         super().__init__()
         self.bandwidths = list(bandwidths)

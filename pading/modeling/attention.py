@@ -31,7 +31,8 @@ class MultiheadAttention(nn.Module):
         Args:
             query: (B, Q, C).
             key, value: (B, S, C).
-            visible: bool, broadcastable to (B, Q, S); True where a query may look. Every query must see something.
+            visible: bool, broadcastable to (B, Q, S); True where a query may look. Every query must
+                see something.
 
         Returns:
             (B, Q, C).
@@ -55,7 +56,7 @@ class MultiheadAttention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(-2))
 
     def attend_to_itself_alone(self, token: Tensor) -> Tensor:
-        """Self-attention of sequences of one token each: all weight is on the token, so only its value counts.
+        """Self-attention of one-token sequences: all weight is on the token, so its value counts.
 
         Args:
             token: (..., C).
@@ -64,7 +65,7 @@ class MultiheadAttention(nn.Module):
             (..., C).
         """
         value = F.linear(token, self.in_proj_weight.chunk(3)[2], self.in_proj_bias.chunk(3)[2])
-        # Dropout of the one attention weight: drops a head's whole value, as in nn.MultiheadAttention.
+        # Dropout of the one attention weight drops a head's whole value, as in PyTorch's own.
         heads = value.unflatten(-1, (self.num_heads, -1))
         keep = F.dropout(torch.ones_like(heads[..., :1]), self.dropout, self.training)
         return self.out_proj((heads * keep).flatten(-2))

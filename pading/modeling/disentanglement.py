@@ -1,4 +1,4 @@
-"""Splitting an embedding into what its class vector explains and what it does not (PADing, section 3.3)."""
+"""Splits an embedding into what its class vector explains and the rest (PADing, section 3.3)."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Parts(NamedTuple):
 
 
 class Disentangler(nn.Module):
-    """The encoders E_r and E_u, the decoder D, and the relation R of a related part and a semantic token."""
+    """Encoders E_r and E_u, decoder D, and the relation R of related part and semantic token."""
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()

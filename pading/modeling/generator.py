@@ -10,7 +10,7 @@ from pading.modeling.attention import MultiheadAttention
 
 
 class GeneratorLayer(nn.Module):
-    """A post-norm transformer-decoder layer on sequences of one token each, whose memory is shared by all."""
+    """A post-norm transformer-decoder layer on one-token sequences that share their memory."""
 
     def __init__(self, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class GeneratorLayer(nn.Module):
 
 
 class PrimitiveGenerator(nn.Module):
-    """Assembles embeddings from learned primitives, attended to by a class's semantic token (equation 2)."""
+    """Assembles embeddings from learned primitives that semantic tokens attend to (equation 2)."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class PrimitiveGenerator(nn.Module):
 
 
 class MLPGenerator(nn.Module):
-    """Two linear layers on a class's semantic token and noise: the plain generator that PADing is compared with."""
+    """Two linear layers on semantic token and noise: the baseline that PADing is compared with."""
 
     def __init__(self, dim: int, *, hidden_dim: int, noise: bool) -> None:
         super().__init__()

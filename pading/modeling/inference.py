@@ -1,6 +1,7 @@
-"""From class logits and masks to panoptic, instance and semantic results: pure functions (METHOD: Inference).
+"""From class logits and masks to panoptic, instance and semantic results: pure functions.
 
-Mask2Former (Cheng et al., CVPR 2022), section 3 and its released inference procedure.
+Mask2Former (Cheng et al., CVPR 2022), section 3 and its released inference procedure; METHOD:
+Inference.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ def panoptic_inference(
         scores: (Q, K + 1) class probabilities.
         masks: (Q, H, W) mask logits.
         things: contiguous indices of the countable classes.
-        score_threshold: a query takes part if its best class is not no-object and scores above this.
+        score_threshold: a query takes part if its best class is not no-object and scores more.
         overlap_threshold: a segment stays if the pixels won are at least this share of its mask's.
 
     Returns:
@@ -102,12 +103,12 @@ def instance_inference(
         scores: (Q, K + 1) class probabilities.
         masks: (Q, H, W) mask logits.
         max_instances: how many pairs to take.
-        classes: contiguous indices that may be given; pairs of others are dropped after the choice,
-            as published, so that fewer than ``max_instances`` may remain. None: all.
+        classes: contiguous indices that may be given; None: all. Pairs of others are dropped
+            after the choice, as published, so that fewer may remain.
 
     Returns:
-        Instances with ``pred_masks`` (N, H, W) bool, ``pred_boxes``, ``scores`` (class probability x
-        mean mask probability inside the mask) and ``pred_classes``.
+        Instances with ``pred_masks`` (N, H, W) bool, ``pred_boxes``, ``pred_classes``, and
+        ``scores`` (class probability x mean mask probability inside the mask).
     """
     num_classes = scores.shape[-1] - 1
     pairs = scores[:, :-1].flatten()

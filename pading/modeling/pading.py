@@ -1,5 +1,8 @@
-"""Stage 2: PADing (He, Ding, Jiang, CVPR 2023). The segmenter is frozen; a generator synthesises embeddings of
-unseen classes, and the classifier is retrained on them and on real ones."""
+"""Stage 2: PADing (He, Ding, Jiang, CVPR 2023).
+
+The segmenter is frozen; a generator synthesises embeddings of unseen classes, and the classifier is
+retrained on them and on real ones.
+"""
 
 from typing import NamedTuple
 
@@ -72,6 +75,11 @@ class PADing(Mask2Former):
     )
     """What a checkpoint may lack: a converted one ends with the classifier."""
 
+    class_vectors: Tensor
+    seen: Tensor
+    unseen: Tensor
+    generator: nn.Module
+
     @configurable
     def __init__(
         self,
@@ -91,9 +99,10 @@ class PADing(Mask2Former):
             class_vectors: (K, d) semantic vectors in the order of the split.
             generator: semantic tokens (N, C) to synthetic embeddings (N, C).
             disentangler: None switches disentanglement and alignment off.
-            zero_shot_criterion: (:class:`GeneratorStep`, :class:`ClassifierStep`) to losses by name.
-            structure_source: embeddings to disentangle and align: "synthetic" or "both" synthetic and real.
-            num_unseen_classes: unseen classes drawn for the classifier in each step; at most all of them.
+            zero_shot_criterion: :class:`GeneratorStep` and :class:`ClassifierStep` to losses.
+            structure_source: embeddings to disentangle and align: "synthetic", or "both" those and
+                the real ones.
+            num_unseen_classes: how many unseen classes, at most, the classifier sees in a step.
             num_per_unseen_class: synthetic embeddings of each class drawn.
             dim: width C of an embedding.
             segmenter: see :class:`Mask2Former`; its class head knows all classes.
@@ -107,15 +116,14 @@ class PADing(Mask2Former):
         split = self.split
         if not split.unseen:
             raise InputError(
-                f"split {split.name}: no class is unseen, so stage 2 has nothing to learn; mark classes as "
-                "unseen in the split, or train stage 1 alone"
+                f"split {split.name}: no class is unseen, so stage 2 has nothing to learn; mark "
+                "classes as unseen in the split, or train stage 1 alone"
             )
         self.register_buffer("class_vectors", class_vectors)
         self.register_buffer("seen", torch.tensor(split.seen), persistent=False)
         self.register_buffer("unseen", torch.tensor(split.unseen), persistent=False)
-        self.trainable[self.unseen] = (
-            False  # the class head knows them, but training must not show them
-        )
+        # The class head knows them, but training must not show them.
+        self.trainable[self.unseen] = False
         self.structure_source = structure_source
         self.num_unseen_classes = min(num_unseen_classes, split.num_unseen)
         self.num_per_unseen_class = num_per_unseen_class
@@ -149,7 +157,7 @@ class PADing(Mask2Former):
         }
 
     def train(self, mode: bool = True) -> "PADing":
-        """Set the training mode; the frozen segmenter stays in evaluation mode (batch norm, dropout)."""
+        """Set the training mode; the frozen segmenter stays in evaluation mode."""
         super().train(mode)
         self.backbone.eval()
         self.sem_seg_head.eval()
@@ -166,7 +174,7 @@ class PADing(Mask2Former):
 
     @torch.no_grad()
     def labelled_embeddings(self, batch: list[dict]) -> tuple[Tensor, Tensor]:
-        """What stage 2 learns from: class embeddings of all queries and the classes of their matched segments.
+        """What stage 2 learns from: embeddings of all queries and the classes of their segments.
 
         Returns:
             (B * Q, C) embeddings, and (B * Q,) int64 labels in [0, K], where K is no-object.
@@ -205,9 +213,12 @@ class PADing(Mask2Former):
                 group_labels = seen_labels.repeat(2)
             unseen = self.generator(tokens[self.unseen])
             groups = (
-                self._group(embeddings, group_labels, tokens[self.seen]),
-                self._group(
-                    unseen, torch.arange(len(unseen), device=unseen.device), tokens[self.unseen]
+                _group(self.disentangler, embeddings, group_labels, tokens[self.seen]),
+                _group(
+                    self.disentangler,
+                    unseen,
+                    torch.arange(len(unseen), device=unseen.device),
+                    tokens[self.unseen],
                 ),
             )
         return GeneratorStep(
@@ -216,17 +227,6 @@ class PADing(Mask2Former):
             seen_logits=F.linear(synthetic, weight[self.seen], bias[self.seen]),
             seen_labels=seen_labels,
             groups=groups,
-        )
-
-    def _group(self, embeddings: Tensor, labels: Tensor, tokens: Tensor) -> Group:
-        parts = self.disentangler(embeddings)
-        return Group(
-            embeddings=embeddings,
-            labels=labels,
-            parts=parts,
-            relation_scores=self.disentangler.relation_scores(parts.related, tokens),
-            tokens=tokens[labels],
-            noise=torch.randn_like(parts.unrelated, dtype=torch.float32),
         )
 
     def _classifier_step(
@@ -241,3 +241,15 @@ class PADing(Mask2Former):
             labels=torch.cat((labels, drawn)),
             unseen=self.unseen,
         )
+
+
+def _group(disentangler: Disentangler, embeddings: Tensor, labels: Tensor, tokens: Tensor) -> Group:
+    parts = disentangler(embeddings)
+    return Group(
+        embeddings=embeddings,
+        labels=labels,
+        parts=parts,
+        relation_scores=disentangler.relation_scores(parts.related, tokens),
+        tokens=tokens[labels],
+        noise=torch.randn_like(parts.unrelated, dtype=torch.float32),
+    )

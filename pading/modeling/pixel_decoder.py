@@ -1,12 +1,12 @@
 """The pixel decoder: multi-scale deformable attention over three backbone maps, then one FPN step.
 
-Mask2Former (Cheng et al., CVPR 2022, section 3.2.1) with the encoder of Deformable DETR (Zhu et al., ICLR 2021).
-Parameter names are the published ones, so that published checkpoints load.
+Mask2Former (Cheng et al., CVPR 2022, section 3.2.1) with the encoder of Deformable DETR (Zhu et
+al., ICLR 2021). Parameter names are the published ones, so that published checkpoints load.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -23,7 +23,7 @@ class PixelFeatures(NamedTuple):
     """What the pixel decoder gives."""
 
     mask_features: Tensor
-    """(B, MASK_DIM, H/4, W/4): multiplied with a query's mask embedding they give its mask logits."""
+    """(B, MASK_DIM, H/4, W/4): their product with a query's mask embedding is its mask logits."""
     multi_scale: list[Tensor]
     """One (B, C, h, w) map per encoder level, coarsest first."""
 
@@ -134,7 +134,7 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """The encoder's layers and the learned embedding that tells the levels apart."""
 
-    def __init__(self, dim: int, num_levels: int, num_layers: int, **layer: float) -> None:
+    def __init__(self, dim: int, num_levels: int, num_layers: int, **layer: Any) -> None:
         super().__init__()
         self.level_embed = nn.Parameter(torch.randn(num_levels, dim))
         self.encoder = nn.ModuleDict(
@@ -155,7 +155,7 @@ class Encoder(nn.Module):
             positions.append(encoding.to(level.dtype) + embedding)
             reference.append(cell_centres(height, width, level.device))
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
-        for layer in self.encoder["layers"]:
+        for layer in self.encoder["layers"].children():
             tokens = layer(tokens, torch.cat(positions), torch.cat(reference), levels)
         split = tokens.split([m.shape[-2] * m.shape[-1] for m in maps], dim=1)
         return [
@@ -197,27 +197,24 @@ class PixelDecoder(nn.Module):
             dim: width C of the encoder and of the maps it gives.
             mask_dim: channels of the mask features.
             encoder_features: names of the features that the encoder attends over.
-            features: names of all features used; exactly one more, the finest, joins by the FPN step.
+            features: names of all features used: exactly one more, the finest, for the FPN step.
             num_layers, num_heads, num_points, ffn_dim, dropout: of the encoder.
-            norm: Detectron2's name of the normalisation of the FPN step's convolutions, "" for none.
+            norm: Detectron2's name of the FPN step's normalisation, "" for none.
         """
         super().__init__()
         by_stride = sorted(features, key=lambda name: input_shape[name].stride)
         finer = [name for name in by_stride if name not in encoder_features]
         if by_stride[:1] != finer:
             raise ValueError(
-                f"exactly one feature, the finest, must lie outside the encoder: {features} against {encoder_features}"
+                "exactly one feature, the finest, must lie outside the encoder: "
+                f"{features} against {encoder_features}"
             )
         self.finest = finer[0]
         # Coarsest first: the order of the published names and of the decoder's rounds.
         self.levels = by_stride[:0:-1]
         self.input_proj = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(input_shape[n].channels, dim, 1), nn.GroupNorm(32, dim))
-            for n in self.levels
+            _projection(input_shape[name].channels, dim) for name in self.levels
         )
-        for projection in self.input_proj:
-            nn.init.xavier_uniform_(projection[0].weight)
-            nn.init.zeros_(projection[0].bias)
         self.transformer = Encoder(
             dim,
             num_levels=len(self.levels),
@@ -267,3 +264,13 @@ class PixelDecoder(nn.Module):
         lateral = self.adapter_1(features[self.finest])
         coarser = F.interpolate(maps[-1], lateral.shape[-2:], mode="bilinear", align_corners=False)
         return PixelFeatures(self.mask_features(self.layer_1(lateral + coarser)), maps)
+
+
+def _projection(channels: int, dim: int) -> nn.Sequential:
+    convolution = nn.Conv2d(channels, dim, 1)
+    for parameter in convolution.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+        else:
+            nn.init.zeros_(parameter)
+    return nn.Sequential(convolution, nn.GroupNorm(32, dim))

@@ -1,4 +1,4 @@
-"""Sine position encoding of feature maps (Vaswani et al. 2017 in the two-dimensional form of DETR)."""
+"""Sine positions of feature maps (Vaswani et al. 2017, in the two-dimensional form of DETR)."""
 
 import math
 

@@ -1,5 +1,7 @@
 """Stage 1: Mask2Former (Cheng et al., CVPR 2022), trained on the seen classes of a split."""
 
+from typing import Any
+
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
@@ -11,7 +13,7 @@ from torch.nn import functional as F
 from pading.data.datasets import split_of
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
-from pading.modeling.build import build_criterion
+from pading.modeling.build import SegmenterCriterion, build_criterion
 from pading.modeling.inference import (
     class_scores,
     instance_inference,
@@ -28,8 +30,14 @@ class Mask2Former(nn.Module):
     """Backbone, pixel decoder and masked-attention decoder; wiring only.
 
     Labels that come in and classes that go out are always contiguous indices of the full split.
-    With ``classes="seen"`` the class head knows the seen classes alone, and every unseen class scores 0.
+    With ``classes="seen"`` the class head knows the seen classes alone, and every unseen class
+    scores 0.
     """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+    head_rows: Tensor
+    trainable: Tensor
 
     @configurable
     def __init__(
@@ -38,7 +46,7 @@ class Mask2Former(nn.Module):
         backbone: nn.Module,
         pixel_decoder: nn.Module,
         predictor: nn.Module,
-        criterion: nn.Module,
+        criterion: SegmenterCriterion,
         split: ClassSplit,
         classes: str,
         size_divisibility: int,
@@ -77,7 +85,7 @@ class Mask2Former(nn.Module):
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_std", std, persistent=False)
         known = head_classes(split, classes)
-        # Row of the class head for each class of the split; no-object is last on both sides, -1: has none.
+        # Row of the class head for each class of the split, -1 for none; no-object is last in both.
         rows = torch.full((split.num_classes + 1,), -1)
         rows[[*known, split.num_classes]] = torch.arange(len(known) + 1)
         self.register_buffer("head_rows", rows, persistent=False)
@@ -118,8 +126,8 @@ class Mask2Former(nn.Module):
         """
         Args:
             batch: Detectron2's dictionaries: ``image`` (3, H, W) in [0, 255], and in training
-                ``instances`` with ``gt_classes`` and ``gt_masks``; ``height`` and ``width`` say at what
-                size results are wanted.
+                ``instances`` with ``gt_classes`` and ``gt_masks``; ``height`` and ``width`` say at
+                what size results are wanted.
 
         Returns:
             in training, losses by name; else for every image the results of the tasks that are on:
@@ -156,10 +164,11 @@ class Mask2Former(nn.Module):
         for image, target in zip(batch, targets, strict=True):
             unknown = ~self.trainable[target.labels]
             if unknown.any():
-                name = self.split.names[target.labels[unknown][0].item()]
+                name = self.split.names[int(target.labels[unknown][0])]
                 raise InputError(
-                    f"{image.get('file_name', 'image')}: a segment of the unseen class {name!r} in training; "
-                    "use the seen-only training file that the preparation script of the data set makes"
+                    f"{image.get('file_name', 'image')}: a segment of the unseen class {name!r} in "
+                    "training; use the seen-only training file that the preparation script of the "
+                    "data set makes"
                 )
             target.labels = self.head_rows[target.labels]
         return targets
@@ -184,9 +193,9 @@ class Mask2Former(nn.Module):
             )[0]
             wanted = image.get("height", size[0]), image.get("width", size[1])
             at_size = sem_seg_postprocess(upsampled, size, *wanted)
-            result = {}
+            result: dict[str, Any] = {}
             if self.tasks["semantic"]:
-                # Classes are mixed before resizing where nothing else is asked for, as published: cheaper for few classes.
+                # Mixed before resizing where nothing else is asked for, as published.
                 if self.tasks["panoptic"] or self.tasks["instance"]:
                     result["sem_seg"] = semantic_inference(scores, at_size)
                 else:

@@ -21,7 +21,7 @@ class Targets:
 def prepare_targets(
     batch: Sequence[dict], size: tuple[int, int], device: torch.device
 ) -> list[Targets]:
-    """Collect ``instances`` of Detectron2's dictionaries, masks padded right and bottom to ``size``."""
+    """Take ``instances`` from Detectron2's dictionaries; pad masks right and bottom to ``size``."""
     targets = []
     for image in batch:
         instances = image["instances"].to(device)

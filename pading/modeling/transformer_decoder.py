@@ -1,4 +1,7 @@
-"""The masked-attention transformer decoder (Mask2Former, section 3.2), with the published parameter names."""
+"""The masked-attention transformer decoder (Mask2Former, section 3.2).
+
+Parameter names are the published ones, so that published checkpoints load.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -161,11 +164,11 @@ class TransformerDecoder(nn.Module):
             mask_features: (B, MASK_DIM, H/4, W/4).
         """
         pixels, positions = [], []
-        for level, embedding in zip(multi_scale, self.level_embed.weight, strict=True):
-            channels, height, width = level.shape[-3:]
-            encoding = sine_positions(height, width, channels, level.device).flatten(1).T
-            pixels.append(level.flatten(2).transpose(1, 2) + embedding)
-            positions.append(encoding.to(level.dtype))
+        for feature_map, embedding in zip(multi_scale, self.level_embed.weight, strict=True):
+            channels, height, width = feature_map.shape[-3:]
+            encoding = sine_positions(height, width, channels, feature_map.device).flatten(1).T
+            pixels.append(feature_map.flatten(2).transpose(1, 2) + embedding)
+            positions.append(encoding.to(feature_map.dtype))
 
         batch = mask_features.shape[0]
         queries = self.query_feat.weight.expand(batch, -1, -1)
@@ -197,7 +200,7 @@ class TransformerDecoder(nn.Module):
 
 
 @torch.no_grad()
-def visible_pixels(masks: Tensor, size: tuple[int, int]) -> Tensor:
+def visible_pixels(masks: Tensor, size: Sequence[int]) -> Tensor:
     """Where each query may look: inside its mask, or everywhere where the mask is empty.
 
     Args:

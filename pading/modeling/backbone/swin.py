@@ -12,7 +12,9 @@ from torchvision.ops import StochasticDepth
 
 
 class WindowAttention(nn.Module):
-    """Self-attention within square windows, with a learned bias for every relative position (equation 4)."""
+    """Self-attention within square windows; every relative position has a bias (equation 4)."""
+
+    relative_position_index: Tensor
 
     def __init__(self, dim: int, window: int, num_heads: int, qkv_bias: bool) -> None:
         super().__init__()
@@ -29,7 +31,8 @@ class WindowAttention(nn.Module):
         """
         Args:
             windows: (B, W, T, C): W windows of T tokens each.
-            same_region: (W, T, T) bool, which tokens of a window were neighbours before the cyclic shift.
+            same_region: (W, T, T) bool, which tokens of a window belonged together before the
+                cyclic shift.
 
         Returns:
             (B, W, T, C).
@@ -37,7 +40,7 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(windows).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
         if same_region is not None:
-            # The published code adds -100 rather than minus infinity; the recordings hold what it gives.
+            # As published: -100 rather than minus infinity.
             bias = bias + torch.where(same_region, 0.0, -100.0).to(bias.dtype)[:, None]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         return self.proj(mixed.transpose(-3, -2).flatten(-2))
@@ -95,7 +98,7 @@ class SwinBlock(nn.Module):
         return x[:, :height, :width]
 
     def _same_region(self, size: Sequence[int], device: torch.device) -> Tensor:
-        """(W, T, T) bool: pairs of tokens that the cyclic shift has not brought together from afar."""
+        """(W, T, T) bool: pairs that the cyclic shift has not brought together from afar."""
 
         def strip(length: int) -> Tensor:
             index = torch.arange(length, device=device)
@@ -146,6 +149,12 @@ class SwinStage(nn.Module):
             for i, rate in enumerate(drop_paths)
         )
         self.downsample = None if last else PatchMerging(dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H, W, C) -> the same shape, and the next stage's input (after the last: the same)."""
+        for block in self.blocks:
+            x = block(x)
+        return x, x if self.downsample is None else self.downsample(x)
 
 
 class PatchEmbedding(nn.Module):
@@ -239,13 +248,10 @@ class SwinTransformer(Backbone):
         x = self.patch_embed(image)
         features = {}
         for i, stage in enumerate(self.layers):
-            for block in stage.blocks:
-                x = block(x)
+            own, x = stage(x)
             if f"res{i + 2}" in self._out_features:
-                normalised = getattr(self, f"norm{i}")(x)
+                normalised = getattr(self, f"norm{i}")(own)
                 features[f"res{i + 2}"] = normalised.permute(0, 3, 1, 2).contiguous()
-            if stage.downsample is not None:
-                x = stage.downsample(x)
         return features
 
     def output_shape(self) -> dict[str, ShapeSpec]:
