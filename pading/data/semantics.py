@@ -226,9 +226,10 @@ def read_word2vec_text(path: str | Path, split: ClassSplit) -> ClassVectors:
 def _read_entries(path: Path) -> dict[str, np.ndarray]:
     remedy = "class vectors are .npz files made by tools/build_class_vectors.py"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: a single array; {remedy}")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise InputError(f"{path}: a single array; {remedy}")
+        with file:
             missing = [key for key in _ENTRIES if key not in file]
             if missing:
                 raise InputError(f"{path}: the entry {missing[0]!r} is missing; {remedy}")

@@ -109,16 +109,18 @@ def generate(
         )
     except OSError as error:
         raise InputError(f"{root}: cannot make this folder: {error.strerror}") from error
+    replaced = partial.with_suffix(".replaced")
     try:
         for subset in SUBSETS:
             _write_subset(partial, subset, split, looks, settings, workers or os.cpu_count() or 1)
         _dump(partial / MANIFEST, manifest)
         partial.chmod(0o755)  # mkdtemp's folder is its owner's alone
         if root.exists():
-            shutil.rmtree(root)
+            root.rename(replaced)  # whole or away: deleting takes time
         partial.rename(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
     return True
 
 
