@@ -273,6 +273,9 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
     for path, settings in _read_with_bases(config_file):
         for key, value in _leaves(settings):
             _set(cfg, key, value, source=path)
+    late = next((word for word in overrides if word.startswith("--")), None)
+    if late is not None:
+        raise InputError(f"command line: {late} must stand before the KEY VALUE pairs; move it there")
     if len(overrides) % 2:
         raise InputError(
             f"command line: overrides are KEY VALUE pairs, but {overrides[-1]!r} stands alone; "
