@@ -1,7 +1,7 @@
 """Packaging of ``pading`` and ``pading_ops``, and the build of the op's extension.
 
 Environment variables:
-    BUILD_OPS: 1 (default) builds the extension; 0 leaves it out, and the op is then the plain PyTorch version.
+    BUILD_OPS: 1 (default) builds the extension; 0 leaves it out: the op is then plain PyTorch.
     BUILD_CUDA: auto (default) builds the CUDA kernels where a CUDA compiler and a PyTorch for the
         same CUDA are; 1 insists; 0 leaves them out.
     TORCH_CUDA_ARCH_LIST: GPU architectures, such as "8.0;9.0+PTX". Default: the present GPU's, else
@@ -11,20 +11,34 @@ Environment variables:
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 from setuptools import find_namespace_packages, setup
+
+
+def find_toolkit() -> None:
+    """Set CUDA_HOME if unset: nvcc knows its place also where a script or a link leads to it."""
+    nvcc = shutil.which("nvcc")
+    if nvcc and not os.environ.get("CUDA_HOME") and not os.environ.get("CUDA_PATH"):
+        command = [nvcc, "--dryrun", "-E", "-x", "cu", os.devnull]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        place = re.search(r"_HERE_=(.*)/bin$", report, re.MULTILINE)
+        if place:
+            os.environ["CUDA_HOME"] = place[1]
+
+
+find_toolkit()  # before PyTorch looks for it
 
 try:
     import torch
     from torch.utils import cpp_extension
 except ImportError as error:
     raise SystemExit(
-        f"setup.py: cannot import torch ({error}). The op is compiled against the PyTorch that will run it: "
-        "install torch, then run `pip install --no-build-isolation .`"
+        f"setup.py: cannot import torch ({error}). The op is compiled against the PyTorch that "
+        "will run it: install torch, then run `pip install --no-build-isolation .`"
     ) from error
 
 ROOT = Path(__file__).resolve().parent
@@ -49,9 +63,13 @@ def reason_against_cuda() -> str | None:
     """Why the CUDA kernels cannot be built here, or None where they can."""
     if torch.version.cuda is None:
         return "this PyTorch is built without CUDA"
-    nvcc = cpp_extension.CUDA_HOME and Path(cpp_extension.CUDA_HOME) / "bin" / "nvcc"
-    if not nvcc or not nvcc.is_file():
-        return "no CUDA toolkit (nvcc) found; CUDA_HOME may name one"
+    if not cpp_extension.CUDA_HOME:
+        return "no CUDA toolkit found; CUDA_HOME may name one"
+    home = Path(cpp_extension.CUDA_HOME)
+    nvcc = home / "bin" / "nvcc"
+    for needed in (nvcc, home / "include" / "cuda_runtime.h"):
+        if not needed.is_file():
+            return f"the CUDA toolkit has no {needed}"
     report = subprocess.run(
         [str(nvcc), "--version"], capture_output=True, text=True, check=True
     ).stdout
@@ -77,26 +95,19 @@ def wants_cuda() -> bool:
     return False
 
 
-def cuda_include_dirs() -> list[str]:
-    """Headers of CUDA's libraries where pip, rather than the toolkit, brought them."""
-    major = torch.version.cuda.split(".")[0]
-    include = Path(sysconfig.get_path("purelib")) / "nvidia" / f"cu{major}" / "include"
-    return [str(include)] if include.is_dir() else []
-
-
 def extension() -> "cpp_extension.CppExtension":
     """The one extension module, with or without its CUDA part."""
     sources = [*SOURCES.glob("*.cpp"), *SOURCES.glob("cpu/*.cpp")]
-    # Neither errno nor floating-point traps are looked at; without these, rounding is not vectorised.
+    # Nobody looks at errno or floating-point traps; with them, rounding is not vectorised.
     flags = {"cxx": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wno-psabi"]}
     link = []
     if sys.platform.startswith("linux"):
         # at::parallel_for is a template: its OpenMP pragma is compiled here.
         flags["cxx"].append("-fopenmp")
         link.append("-fopenmp")
-    kind, include_dirs = cpp_extension.CppExtension, []
+    kind = cpp_extension.CppExtension
     if wants_cuda():
-        kind, include_dirs = cpp_extension.CUDAExtension, cuda_include_dirs()
+        kind = cpp_extension.CUDAExtension
         sources += [*SOURCES.glob("cuda/*.cpp"), *SOURCES.glob("cuda/*.cu")]
         flags["nvcc"] = [
             "-O3",
@@ -108,7 +119,6 @@ def extension() -> "cpp_extension.CppExtension":
     return kind(
         "pading_ops._C",
         sorted(str(path) for path in sources),
-        include_dirs=include_dirs,
         extra_compile_args=flags,
         extra_link_args=link,
         py_limited_api=True,
@@ -125,6 +135,8 @@ def extensions() -> list["cpp_extension.CppExtension"]:
         stale.unlink()
     return []
 
+
+README = ROOT / "README.md"
 
 setup(
     name="pading",

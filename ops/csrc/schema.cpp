@@ -11,6 +11,8 @@ TORCH_LIBRARY(pading_ops, m) {
       "ms_deform_attn_backward(Tensor grad_output, Tensor value, Tensor spatial_shapes, "
       "Tensor level_start_index, Tensor sampling_locations, Tensor attention_weights) "
       "-> (Tensor grad_value, Tensor grad_sampling_locations, Tensor grad_attention_weights)");
+  // The instruction set that the CPU kernels use here: "avx512", "avx2" or "portable".
+  m.def("cpu_kernels() -> str");
 }
 
 // Importing pading_ops._C loads this library, and with it the registrations.

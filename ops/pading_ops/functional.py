@@ -16,8 +16,9 @@ if HAS_EXTENSION:
     import pading_ops.registration  # noqa: F401
 else:
     warnings.warn(
-        "pading_ops was built without its extension: ms_deform_attn runs as the plain PyTorch version, many times "
-        "slower. Rebuild with BUILD_OPS=1 (pip install --no-build-isolation -e .) for the compiled one.",
+        "pading_ops was built without its extension: ms_deform_attn runs as the plain PyTorch "
+        "version, many times slower. For the compiled one, rebuild with BUILD_OPS=1 "
+        "(pip install --no-build-isolation -e .).",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -30,27 +31,29 @@ def ms_deform_attn(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """Multi-scale deformable attention (Zhu et al., ICLR 2021, equation 3, without its projections).
+    """Multi-scale deformable attention (Zhu et al., ICLR 2021, eq. 3, without its projections).
 
-    Every query and head reads L * P points of value by bilinear interpolation (zero outside a level, align_corners
-    false: pixel centres lie at (i + 0.5) / size) and sums them with the attention weights.
+    Every query and head reads L * P points of value by bilinear interpolation (zero outside a
+    level, align_corners false: pixel centres lie at (i + 0.5) / size) and sums them with the
+    attention weights.
 
     Args:
-        value: (B, S, M, D), the levels' pixels one level after the other, row by row, for M heads of D
-            channels; float32, float64, float16 or bfloat16. Half types are summed in float32.
+        value: (B, S, M, D), the levels' pixels one level after the other, row by row, for M heads
+            of D channels; float32, float64, float16 or bfloat16. Half types are summed in float32.
         spatial_shapes: (L, 2) int64, each level's (height, width); the products sum to S.
         level_start_index: (L,) int64, the first row of each level in S.
-        sampling_locations: (B, Q, M, L, P, 2), (x, y) in [0, 1] across the level; points at NaN or infinity
-            contribute nothing. float64 beside a float64 value, else float32.
+        sampling_locations: (B, Q, M, L, P, 2), (x, y) in [0, 1] across the level; points at NaN or
+            infinity contribute nothing. float64 beside a float64 value, else float32.
         attention_weights: (B, Q, M, L, P), of the same type as sampling_locations.
 
     Returns:
-        (B, Q, M * D), of value's type. Differentiable once, in value, sampling_locations and attention_weights. On the
-        CPU both passes are deterministic; on CUDA the backward pass is not.
+        (B, Q, M * D), of value's type. Differentiable once, in value, sampling_locations and
+        attention_weights. On the CPU both passes are deterministic; on CUDA the backward pass is
+        not, and raises PyTorch's standard error under torch.use_deterministic_algorithms(True).
 
     Raises:
-        ValueError: a wrong shape or device, or levels that do not fill S; the message names the argument.
-            Levels on a GPU are checked there, by a device-side assertion.
+        ValueError: a wrong shape or device, or levels that do not fill S; the message names the
+            argument. Levels on a GPU are checked there, by a device-side assertion.
         TypeError: a wrong type.
 
     Under autocast, value is cast to the lower precision, points and weights to float32.

@@ -14,8 +14,8 @@ def ms_deform_attn_reference(
 ) -> Tensor:
     """The plain PyTorch version of :func:`pading_ops.ms_deform_attn`: same arguments, same result.
 
-    One ``grid_sample`` per level. It is the oracle of the tests, and differentiable as often as wanted; it is slow,
-    and reads ``spatial_shapes`` on the host. Half types are computed in float32.
+    One ``grid_sample`` per level. It is the oracle of the tests; it is slow, and reads
+    ``spatial_shapes`` on the host. Half types are computed in float32.
     """
     B, _, M, D = value.shape
     Q, P = sampling_locations.shape[1], sampling_locations.shape[4]

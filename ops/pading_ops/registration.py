@@ -1,4 +1,4 @@
-"""What torch.library is told in Python about the compiled operators: fake, autograd and autocast rules.
+"""What torch.library is told in Python of the compiled operators: fake, autograd, autocast.
 
 Importing this module loads the extension, which holds the schema and the CPU and CUDA kernels.
 """
@@ -56,8 +56,7 @@ def _differentiate(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
 
 def _refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
     raise RuntimeError(
-        "ms_deform_attn has no second derivative; where one is needed, call "
-        "pading_ops.ms_deform_attn_reference, the plain PyTorch version"
+        "ms_deform_attn has no second derivative: its backward pass is not differentiable"
     )
 
 
@@ -72,7 +71,7 @@ def _autocast(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """Under autocast: value in the lower precision, points and weights in float32; float64 stays."""
+    """Value in autocast's lower precision, points and weights in float32; float64 stays."""
     device = value.device.type
     small = sampling_locations.dtype
     if value.dtype != torch.float64:

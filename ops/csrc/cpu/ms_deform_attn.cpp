@@ -8,7 +8,9 @@
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
+#include <cstdlib>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -41,21 +43,29 @@ class AlignedBytes {
   std::unique_ptr<char[]> bytes_;
 };
 
-const CpuKernels& kernels() {
+// The best that the processor has, or the lesser that ATEN_CPU_CAPABILITY asks of PyTorch's own
+// kernels as well.
+const CpuKernels& choose_kernels() {
 #ifdef __x86_64__
-  static const CpuKernels& chosen = [&]() -> const CpuKernels& {
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512bw");
-    return avx512 ? kAvx512Kernels : avx2 ? kAvx2Kernels : kPortableKernels;
-  }();
-  return chosen;
-#else
-  return kPortableKernels;
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw");
+  const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
+  const std::string asked = variable ? variable : "";
+  if (avx512 && asked != "avx2" && asked != "default") return kAvx512Kernels;
+  if (avx2 && asked != "default") return kAvx2Kernels;
 #endif
+  return kPortableKernels;
 }
+
+const CpuKernels& kernels() {
+  static const CpuKernels& chosen = choose_kernels();
+  return chosen;
+}
+
+std::string kernels_name() { return kernels().name; }
 
 // Reads the levels and checks that they fill the S rows one after the other.
 std::vector<Level> read_levels(const at::Tensor& spatial_shapes,
@@ -152,6 +162,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
 }
 
 }  // namespace
+
+// Takes no tensor, so it belongs to no device.
+TORCH_LIBRARY_IMPL(pading_ops, CompositeImplicitAutograd, m) {
+  m.impl("cpu_kernels", kernels_name);
+}
 
 TORCH_LIBRARY_IMPL(pading_ops, CPU, m) {
   m.impl("ms_deform_attn", forward);

@@ -1,0 +1,68 @@
+"""The package without its extension and with a broken one; that the CUDA sources compile."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pading_ops
+import pytest
+import torch
+from torch.utils import cpp_extension
+
+_SOURCES = Path(__file__).resolve().parents[2] / "ops" / "csrc"
+
+
+@pytest.fixture
+def package_copy(tmp_path: Path) -> Path:
+    """A folder with pading_ops as built with BUILD_OPS=0."""
+    package = Path(pading_ops.__file__).parent
+    shutil.copytree(package, tmp_path / "pading_ops", ignore=shutil.ignore_patterns("*.so"))
+    return tmp_path
+
+
+def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+_CALL = """
+import torch, pading_ops
+shapes, starts = torch.tensor([[2, 2]]), torch.tensor([0])
+value, x, w = torch.rand(1, 4, 1, 3), torch.rand(1, 2, 1, 1, 1, 2), torch.ones(1, 2, 1, 1, 1)
+for _ in range(2):
+    output = pading_ops.ms_deform_attn(value, shapes, starts, x, w)
+assert torch.equal(output, pading_ops.ms_deform_attn_reference(value, shapes, starts, x, w))
+print(pading_ops.HAS_EXTENSION, pading_ops.__file__)
+"""
+
+
+def test_without_the_extension(package_copy: Path) -> None:
+    run = _run(_CALL, package_copy)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(f"False {package_copy}")
+    assert run.stderr.count("built without its extension") == 1
+
+
+def test_a_broken_extension_is_an_error(package_copy: Path) -> None:
+    (package_copy / "pading_ops" / "_C.abi3.so").write_bytes(b"not a library")
+    run = _run(_CALL, package_copy)
+    assert run.returncode != 0
+    assert "ImportError" in run.stderr and "_C.abi3.so" in run.stderr
+
+
+@pytest.mark.slow
+def test_cuda_sources_compile(tmp_path: Path) -> None:
+    """Either the build compiled them, or they are compiled here, for the oldest GPU we name."""
+    if torch._C._dispatch_has_kernel_for_dispatch_key("pading_ops::ms_deform_attn", "CUDA"):
+        return
+    home = cpp_extension.CUDA_HOME
+    nvcc = shutil.which("nvcc", path=home and os.path.join(home, "bin"))
+    if nvcc is None:
+        pytest.skip("no CUDA compiler (nvcc) here")
+    for source in sorted(_SOURCES.glob("cuda/*.cu")):
+        target = tmp_path / f"{source.stem}.o"
+        command = [nvcc, "-std=c++17", "-arch=sm_80", "-c", str(source), "-o", str(target)]
+        subprocess.run(command, check=True)
