@@ -179,6 +179,9 @@ class InstanceEvaluator(TaskEvaluator):
         dataset_name: registered, with ``split`` and ``instance_json``.
         output_dir: where the predictions are stored, in COCO's results format.
         setting: "gzsi" or "zsi".
+
+    Raises:
+        InputError: the instance annotations are missing or malformed.
     """
 
     def __init__(
@@ -187,7 +190,7 @@ class InstanceEvaluator(TaskEvaluator):
         super().__init__()
         metadata = MetadataCatalog.get(dataset_name)
         self._split: ClassSplit = metadata.split
-        self._truth = metadata.instance_json
+        self._truth = _read_ground_truth(metadata.instance_json, metadata.split)
         self._json = Path(output_dir) / "instance_predictions.json"
         self._setting: Setting = setting
 
@@ -210,5 +213,4 @@ class InstanceEvaluator(TaskEvaluator):
     def score(self, records: Mapping[Any, Any]) -> tuple[Scores, ...]:
         detections = [detection for part in records.values() for detection in part]
         write_json(self._json, detections)
-        truth = _read_ground_truth(self._truth, self._split)
-        return _score_detections(truth, detections, self._split, self._setting)
+        return _score_detections(self._truth, detections, self._split, self._setting)
