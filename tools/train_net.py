@@ -12,6 +12,8 @@ import argparse
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 import pading
 from pading.engine.checkpoint import Checkpointer
@@ -32,6 +34,7 @@ class EvaluatingTrainer(Trainer):
 def run(cfg: CfgNode, args: argparse.Namespace) -> None:
     """The work of one process."""
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pading")
     if args.eval_only:
         model = EvaluatingTrainer.build_model(cfg)
         checkpointer = Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
