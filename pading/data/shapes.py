@@ -187,7 +187,8 @@ def _write_subset(
         ids = 1 + rng.choice(_SEGMENT_IDS - 1, len(scene.labels), replace=False)
         name = f"{image_id:06d}.png"
         Image.fromarray(scene.image).save(root / subset / name)
-        Image.fromarray(id2rgb(ids[scene.segments])).save(root / f"panoptic_{subset}" / name)
+        colours = id2rgb(ids[None])[0]
+        Image.fromarray(colours[scene.segments]).save(root / f"panoptic_{subset}" / name)
         return _describe(scene, ids, split)
 
     image_ids = range(1, count + 1)
