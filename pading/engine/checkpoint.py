@@ -46,25 +46,25 @@ class Checkpointer(DetectionCheckpointer):
         return checkpoint
 
     def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:
-        backbone_only = checkpoint["matching_heuristics"]
-        if not backbone_only:
-            self._refuse_other_shapes(checkpoint["model"])
-        found = super()._load_model(checkpoint)
         afresh: tuple[str, ...] = getattr(self.model, "initialised_afresh", ())
-        if backbone_only:
+        if checkpoint["matching_heuristics"]:
             afresh = ("sem_seg_head.", *afresh)
-        missing = [n for n in found.missing_keys if not n.startswith(afresh)]
-        unexpected = [] if backbone_only else list(found.unexpected_keys)
-        if missing or unexpected or found.incorrect_shapes:
-            raise InputError(_report(self._path, missing, unexpected, found.incorrect_shapes))
-        started = sorted({n.split(".")[0] for n in found.missing_keys})
+        else:
+            self._refuse_what_does_not_fit(checkpoint["model"], afresh)
+        found = super()._load_model(checkpoint)
+        missing = [name for name in found.missing_keys if not name.startswith(afresh)]
+        if missing or found.incorrect_shapes:
+            raise InputError(_report(self._path, missing, [], found.incorrect_shapes))
+        started = sorted({name.split(".")[0] for name in found.missing_keys})
         if started:
             self.logger.info("%s starts afresh: %s", ", ".join(started), self._path)
         found.missing_keys.clear()  # reported above, in one line
         return found
 
-    def _refuse_other_shapes(self, weights: dict[str, torch.Tensor]) -> None:
-        """Say what would help where class counts or vectors do not fit; nothing is loaded yet."""
+    def _refuse_what_does_not_fit(
+        self, weights: dict[str, torch.Tensor], afresh: tuple[str, ...]
+    ) -> None:
+        """Name everything that does not fit before anything is loaded, and what would help."""
         model = self.model.state_dict()
         other = [
             (name, tuple(weights[name].shape), tuple(tensor.shape))
@@ -85,8 +85,10 @@ class Checkpointer(DetectionCheckpointer):
                     f"{self._path}: it was trained with class vectors of shape {theirs}, but "
                     f"MODEL.CLASS_VECTORS gives {ours}; use the vectors that it was trained with"
                 )
-        if other:
-            raise InputError(_report(self._path, [], [], other))
+        missing = [n for n in model.keys() - weights.keys() if not n.startswith(afresh)]
+        unknown = list(weights.keys() - model.keys())
+        if missing or unknown or other:
+            raise InputError(_report(self._path, missing, unknown, other))
 
 
 def _report(path: str, missing: list, unexpected: list, shapes: list) -> str:

@@ -14,18 +14,28 @@ from safetensors.torch import load_file
 
 from pading.errors import InputError
 
+
+def _bytes(text: str, encoding: str) -> bytes:
+    """How a pickle of protocol 2 written by Python 3 spells bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the codec {encoding}")
+    return text.encode(encoding)
+
+
 # What a pickle of plain arrays needs, under the names that old and new NumPy write. The functions
 # are private, but the pickles of arrays and scalars name them.
 _FUNCTIONS = {
-    "_reconstruct": np.empty(0).__reduce__()[0],
-    "scalar": np.float32(0).__reduce__()[0],
+    "multiarray._reconstruct": np.empty(0).__reduce__()[0],
+    "multiarray.scalar": np.float32(0).__reduce__()[0],
+    "numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
 }
 _ADMITTED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): OrderedDict,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "collections.OrderedDict": OrderedDict,
+    "_codecs.encode": _bytes,
     **{
-        (f"numpy.{core}.multiarray", name): function
+        f"numpy.{core}.{name}": function
         for core in ("core", "_core")
         for name, function in _FUNCTIONS.items()
     },
@@ -36,9 +46,10 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Admits NumPy arrays and plain containers, and nothing that could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ADMITTED:
-            return _ADMITTED[module, name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        wanted = f"{module}.{name}"
+        if wanted not in _ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {wanted}")
+        return _ADMITTED[wanted]
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:

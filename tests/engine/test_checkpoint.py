@@ -1,0 +1,145 @@
+"""Checkpoints that load whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pading.engine.checkpoint import Checkpointer
+from pading.errors import InputError
+
+
+class Predictor(nn.Module):
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.class_embed = nn.Linear(4, outputs)
+        self.mask_embed = nn.Linear(4, 4)
+
+
+class Model(nn.Module):
+    """The names that matter, in small."""
+
+    initialised_afresh = ("class_vectors", "generator.")
+
+    def __init__(self, outputs: int = 5, vectors: int = 6) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1))
+        self.sem_seg_head = nn.ModuleDict({"predictor": Predictor(outputs)})
+        self.generator = nn.Linear(2, 2)
+        self.register_buffer("class_vectors", torch.zeros(3, vectors))
+
+
+def write(tmp_path: Path, weights: dict[str, torch.Tensor]) -> str:
+    path = str(tmp_path / "w.pth")
+    torch.save({"model": weights}, path)
+    return path
+
+
+def test_round_trip(tmp_path: Path, seed: int) -> None:
+    first, second = Model(), Model()
+    Checkpointer(first, str(tmp_path)).save("model_0001", iteration=3)
+    found = Checkpointer(second, str(tmp_path)).resume_or_load("", resume=True)
+    assert found["iteration"] == 3
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value)
+
+
+def test_a_converted_checkpoint_may_lack_the_generator(tmp_path: Path, seed: int) -> None:
+    weights = Model().state_dict()
+    for name in ("class_vectors", "generator.weight", "generator.bias"):
+        del weights[name]
+    model = Model()
+    before = model.generator.weight.clone()
+    Checkpointer(model).load(write(tmp_path, weights))
+    assert torch.equal(model.generator.weight, before)
+    assert torch.equal(model.backbone[0].weight, weights["backbone.0.weight"])
+
+
+def test_a_backbone_alone(tmp_path: Path, seed: int) -> None:
+    weights = {
+        name.removeprefix("backbone."): value + 1
+        for name, value in Model().state_dict().items()
+        if name.startswith("backbone.")
+    }
+    model = Model()
+    Checkpointer(model).load(write(tmp_path, weights | {"fc1000.weight": torch.zeros(2, 2)}))
+    assert torch.equal(model.backbone[1].weight, weights["1.weight"])
+
+
+def test_everything_that_does_not_fit_is_named_at_once(tmp_path: Path, seed: int) -> None:
+    weights = Model().state_dict()
+    weights["backbone.0.wait"] = weights.pop("backbone.0.weight")
+    del weights["backbone.1.bias"]
+    weights["extra.weight"] = torch.zeros(1)
+    weights["sem_seg_head.predictor.mask_embed.weight"] = torch.zeros(4, 9)
+    path = write(tmp_path, weights)
+    with pytest.raises(InputError) as caught:
+        Checkpointer(Model()).load(path)
+    message = str(caught.value)
+    for part in (
+        path,
+        "missing from the file: backbone.0.weight",
+        "missing from the file: backbone.1.bias",
+        "unknown to the model: backbone.0.wait",
+        "unknown to the model: extra.weight",
+        "sem_seg_head.predictor.mask_embed.weight: shape (4, 9) in the file, (4, 4) in the model",
+    ):
+        assert part in message
+    assert "generator" not in message
+
+
+def test_a_refused_file_leaves_the_model_as_it_was(tmp_path: Path, seed: int) -> None:
+    weights = {name: value + 1 for name, value in Model().state_dict().items()}
+    weights["extra.weight"] = torch.zeros(1)
+    model = Model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(InputError, match=r"extra\.weight"):
+        Checkpointer(model).load(write(tmp_path, weights))
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+def test_other_class_count_names_the_converter(tmp_path: Path, seed: int) -> None:
+    path = write(tmp_path, Model(outputs=4).state_dict())
+    with pytest.raises(
+        InputError,
+        match=r"class_embed\.\w+ has 4 outputs, but this model has 5 .*"
+        r"tools/preprocess_pretrained_weight\.py grows the head",
+    ):
+        Checkpointer(Model(outputs=5)).load(path)
+
+
+def test_other_class_vectors(tmp_path: Path, seed: int) -> None:
+    path = write(tmp_path, Model(vectors=9).state_dict())
+    with pytest.raises(InputError, match=r"class vectors of shape \(3, 9\), but MODEL\.CLASS_VECT"):
+        Checkpointer(Model()).load(path)
+
+
+def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    checkpointer = Checkpointer(Model(), str(tmp_path))
+    checkpointer.save("model_final")
+    before = (tmp_path / "model_final.pth").read_bytes()
+
+    def killed(data: object, file) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpointer.save("model_final")
+    assert (tmp_path / "model_final.pth").read_bytes() == before
+
+
+def test_numpy_weights_of_the_model_zoo(tmp_path: Path, seed: int) -> None:
+    import pickle
+
+    weights = {n: np.asarray(v) + 1 for n, v in Model().state_dict().items()}
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps({"model": weights, "__author__": "someone"}))
+    model = Model()
+    Checkpointer(model).load(str(path))
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), weights[name])
