@@ -275,14 +275,16 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
             _set(cfg, key, value, source=path)
     late = next((word for word in overrides if word.startswith("--")), None)
     if late is not None:
-        raise InputError(f"command line: {late} must stand before the KEY VALUE pairs; move it there")
+        raise InputError(
+            f"command line: {late} must stand before the KEY VALUE pairs; move it there"
+        )
     if len(overrides) % 2:
         raise InputError(
             f"command line: overrides are KEY VALUE pairs, but {overrides[-1]!r} stands alone; "
             "add its value"
         )
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        _set(cfg, key, _literal(text), source="command line")
+        _set(cfg, key, text, source="command line")
     return cfg
 
 
@@ -347,12 +349,14 @@ def _set(cfg: CfgNode, key: str, value: Any, source: str) -> None:
             f"{key}.{next(iter(node[name]))}"
         )
     if isinstance(value, str):
-        value = _literal(value) if not isinstance(node[name], str) else value
+        literal = _literal(value)
+        if isinstance(literal, str) or not isinstance(node[name], str):
+            value = literal
     if isinstance(node[name], float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    # yacs decodes strings again and checks the type against the present value.
+    # yacs decodes strings (hence repr) and checks the type against the present value.
     try:
-        cfg.merge_from_list([key, value])
+        cfg.merge_from_list([key, repr(value) if isinstance(value, str) else value])
     except (ValueError, AssertionError) as error:
         raise InputError(
             f"{source}: {key} is {value!r}, but a {type(node[name]).__name__} such as "

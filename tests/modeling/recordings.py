@@ -1,4 +1,4 @@
-"""The recorded outputs of the published code: the model that a recording describes, in our terms."""
+"""What the recordings of the published code hold, and the model each describes, in our terms."""
 
 import json
 from functools import cached_property
