@@ -52,9 +52,10 @@ template <typename Real>
 PADING_INLINE Sample<Real> locate(Real x, Real y, Level level) {
   Real column = x * Real(level.width) - Real(0.5);
   Real line = y * Real(level.height) - Real(0.5);
-  // Bitwise, as a short circuit would keep the compiler from vectorising.
+  // Bitwise, as a short circuit would keep the compiler from vectorising. An empty level has no
+  // inside, though column -0.5 is below its width of 0.
   const bool touches = (column > Real(-1)) & (line > Real(-1)) & (column < Real(level.width)) &
-                       (line < Real(level.height));
+                       (line < Real(level.height)) & (level.width > 0) & (level.height > 0);
   // Both corners of column -2 are outside, so all weights below become 0.
   column = touches ? column : Real(-2);
   line = touches ? line : Real(-2);
