@@ -5,6 +5,7 @@ are imported only when one is asked for; they run when vectors are built, never 
 """
 
 import importlib
+import pickle
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -20,6 +21,16 @@ DEFAULT_PROMPTS = ("a photo of a {}.", "a {} in the scene.", "there is a {} in t
 # What COCO adds to a name to say how the class was delimited, not what it is.
 _QUALIFIERS = ("merged", "other", "stuff")
 _BATCH = 256
+# What open_clip raises for unknown names and for files that hold no weights or another model's.
+_UNREADABLE = (
+    RuntimeError,
+    ValueError,
+    OSError,
+    LookupError,
+    EOFError,
+    AssertionError,
+    pickle.UnpicklingError,
+)
 
 
 def prompt_text(class_name: str) -> str:
@@ -96,7 +107,8 @@ def openclip_encoder(model_name: str, pretrained: str) -> tuple[TextEncoder, str
     """A CLIP text encoder of open_clip.
 
     Args:
-        model_name: open_clip's name of the architecture, such as "ViT-B-16".
+        model_name: open_clip's name of the architecture, such as "ViT-B-16"; a file of OpenAI's own
+            weights wants "ViT-B-16-quickgelu".
         pretrained: a weights file of yours, or one of open_clip's tags, which it downloads.
 
     Returns:
@@ -105,13 +117,15 @@ def openclip_encoder(model_name: str, pretrained: str) -> tuple[TextEncoder, str
     Raises:
         InputError: the package is not installed, or it knows no such model or weights.
     """
+    if not pretrained:
+        raise InputError(f"open_clip's {model_name} needs weights: a file or one of its tags")
     open_clip = _import_extra("open_clip", "open_clip_torch")
     try:
         model = open_clip.create_model(model_name, pretrained=pretrained).eval()
         tokenizer = open_clip.get_tokenizer(model_name)
-    except (RuntimeError, ValueError, OSError) as error:
+    except _UNREADABLE as error:
         raise InputError(
-            f"open_clip cannot make {model_name!r} with weights {pretrained!r}: {error}"
+            f"open_clip cannot make {model_name!r} with weights {pretrained!r}: {error!r}"
         ) from error
 
     @torch.inference_mode()

