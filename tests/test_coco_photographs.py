@@ -16,7 +16,8 @@ SPLIT = "coco_panoptic_119_14"
 # R-50 as configured, but narrow and on small images, for a handful of iterations.
 SMALL = """
     MODEL.WEIGHTS '' MODEL.DEVICE cpu SOLVER.AMP.ENABLED False
-    MODEL.RESNETS.STEM_OUT_CHANNELS 16 MODEL.RESNETS.RES2_OUT_CHANNELS 32 MODEL.RESNETS.WIDTH_PER_GROUP 8
+    MODEL.RESNETS.STEM_OUT_CHANNELS 16 MODEL.RESNETS.RES2_OUT_CHANNELS 32
+    MODEL.RESNETS.WIDTH_PER_GROUP 8
     MODEL.SEGMENTER.HIDDEN_DIM 64 MODEL.SEGMENTER.MASK_DIM 64 MODEL.SEGMENTER.NUM_QUERIES 20
     MODEL.SEGMENTER.DECODER_LAYERS 2 MODEL.SEGMENTER.DECODER_FFN_DIM 128
     MODEL.SEGMENTER.ENCODER_LAYERS 1 MODEL.SEGMENTER.ENCODER_FFN_DIM 128
@@ -30,7 +31,7 @@ GROUPS = ("", "_things", "_stuff", "_seen", "_unseen")
 
 @pytest.fixture(scope="module")
 def datasets(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """COCO's layout, with 50 training photographs and two validation photographs that show unseen classes."""
+    """COCO's layout: 50 photographs to train on, two that show unseen classes to validate on."""
     root = tmp_path_factory.mktemp("datasets")
     coco = root / "coco"
     (coco / "annotations").mkdir(parents=True)

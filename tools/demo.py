@@ -90,7 +90,7 @@ def train(config: str, output: Path, args: argparse.Namespace, *overrides: objec
 
 
 def predictions_of(output: Path) -> Path:
-    """The panoptic predictions that a stage's evaluation left behind (JSON; a folder of PNG beside it)."""
+    """The predictions that a stage's evaluation left behind; their PNGs are in a folder beside."""
     return output / "inference" / _VALIDATION.name / "panoptic_predictions.json"
 
 
@@ -102,7 +102,7 @@ def score(predictions: Path, split: ClassSplit) -> Scores:
 
 
 def draw_scenes(predictions: Path, split: ClassSplit, path: Path, count: int) -> None:
-    """A sheet of the validation scenes with the most unseen segments: image, ground truth, prediction."""
+    """A sheet of the validation scenes with the most unseen segments."""
     truth = _VALIDATION.under(datasets_root())
     annotated = read_json(truth.annotations)
     names = {image["id"]: image["file_name"] for image in annotated["images"]}

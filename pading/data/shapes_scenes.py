@@ -97,11 +97,11 @@ TEXTURES: dict[str, Callable[[Floats, Floats], Mask]] = {
 
 OBJECTS = (2, 6)
 REGIONS = (2, 3)
-OBJECT_SIZE = (0.16, 0.40)  # of the image's side
+OBJECT_SIZE = (0.22, 0.46)  # of the image's side
 TEXTURE_PERIOD = (0.07, 0.12)  # of the image's side
 MIN_REGION = 0.15  # of the image, before objects cover it
 # A segment keeps at least this share of itself and of the image, or the covering object is redrawn.
-MIN_VISIBLE_OF_ITSELF = 0.4
+MIN_VISIBLE_OF_ITSELF = 0.5
 MIN_VISIBLE_OF_IMAGE = 1 / 256
 PLACING_ATTEMPTS = 20
 NOISE = 7.0  # standard deviation, in grey levels of 255

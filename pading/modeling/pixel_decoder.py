@@ -93,7 +93,7 @@ class MSDeformAttn(nn.Module):
         offsets = self.sampling_offsets(query).unflatten(-1, (*heads, 2))
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1))
         weights = weights.softmax(-1).unflatten(-1, heads[1:])
-        sizes = levels.shapes.flip(-1)[:, None]  # (L, 1, 2) as (width, height)
+        sizes = levels.shapes.flip(-1)[:, None].float()  # (L, 1, 2) as (width, height)
         # Locations stay in float32 under autocast: half types cannot tell neighbouring cells apart.
         locations = reference[:, None, None, None].float() + offsets.float() / sizes
         mixed = ms_deform_attn(value, levels.shapes, levels.starts, locations, weights)
