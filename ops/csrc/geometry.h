@@ -41,6 +41,8 @@ PADING_INLINE int32_t clamp(int32_t x, int32_t size) {
   return x > 0 ? x : 0;
 }
 
+PADING_INLINE int32_t flag(bool x) { return x ? 1 : 0; }
+
 PADING_INLINE float floor_of(float x) { return __builtin_floorf(x); }
 PADING_INLINE double floor_of(double x) { return __builtin_floor(x); }
 
@@ -52,22 +54,24 @@ template <typename Real>
 PADING_INLINE Sample<Real> locate(Real x, Real y, Level level) {
   Real column = x * Real(level.width) - Real(0.5);
   Real line = y * Real(level.height) - Real(0.5);
-  // Bitwise, as a short circuit would keep the compiler from vectorising. An empty level has no
-  // inside, though column -0.5 is below its width of 0.
-  const bool touches = (column > Real(-1)) & (line > Real(-1)) & (column < Real(level.width)) &
-                       (line < Real(level.height)) & (level.width > 0) & (level.height > 0);
+  // Numbers rather than truth values, and single comparisons below: else compilers do not
+  // vectorise. An empty level has no inside, though column -0.5 is below its width of 0.
+  const int32_t touches = detail::flag(column > Real(-1)) & detail::flag(line > Real(-1)) &
+                          detail::flag(column < Real(level.width)) &
+                          detail::flag(line < Real(level.height)) & detail::flag(level.width > 0) &
+                          detail::flag(level.height > 0);
   // Both corners of column -2 are outside, so all weights below become 0.
-  column = touches ? column : Real(-2);
-  line = touches ? line : Real(-2);
+  column = touches != 0 ? column : Real(-2);
+  line = touches != 0 ? line : Real(-2);
   const Real left = detail::floor_of(column), upper = detail::floor_of(line);
   const int32_t x0 = int32_t(left), y0 = int32_t(upper);
   const Real dx = column - left, dy = line - upper;
 
   Sample<Real> s;
   s.left_inside = x0 >= 0 ? Real(1) : Real(0);
-  s.right_inside = (x0 >= -1) & (x0 + 1 < level.width) ? Real(1) : Real(0);
+  s.right_inside = uint32_t(x0 + 1) < uint32_t(level.width) ? Real(1) : Real(0);
   s.upper_inside = y0 >= 0 ? Real(1) : Real(0);
-  s.lower_inside = (y0 >= -1) & (y0 + 1 < level.height) ? Real(1) : Real(0);
+  s.lower_inside = uint32_t(y0 + 1) < uint32_t(level.height) ? Real(1) : Real(0);
   s.left_weight = (Real(1) - dx) * s.left_inside;
   s.right_weight = dx * s.right_inside;
   s.upper_weight = (Real(1) - dy) * s.upper_inside;
@@ -77,7 +81,7 @@ PADING_INLINE Sample<Real> locate(Real x, Real y, Level level) {
   const int32_t upper_line = detail::clamp(y0, level.height);
   s.right = detail::clamp(x0 + 1, level.width) - left_column;
   s.down = (detail::clamp(y0 + 1, level.height) - upper_line) * level.width;
-  s.row = touches ? level.start + upper_line * level.width + left_column : -1;
+  s.row = touches != 0 ? level.start + upper_line * level.width + left_column : -1;
   return s;
 }
 

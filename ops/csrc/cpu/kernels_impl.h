@@ -37,6 +37,50 @@ struct Scratch {
   }
 };
 
+// Functions of their own, with nothing but restrict arguments: so compilers vectorise the loop.
+template <typename Real>
+__attribute__((noinline)) void locate_points(
+    int64_t count, const Real* __restrict locations, const Real* __restrict attention,
+    const int32_t* __restrict height, const int32_t* __restrict width,
+    const int32_t* __restrict start, int32_t* __restrict row0, int32_t* __restrict row1,
+    int32_t* __restrict row2, int32_t* __restrict row3, Real* __restrict weight0,
+    Real* __restrict weight1, Real* __restrict weight2, Real* __restrict weight3) {
+  for (int64_t i = 0; i < count; ++i) {
+    const Sample<Real> sample =
+        locate(locations[2 * i], locations[2 * i + 1], Level{height[i], width[i], start[i]});
+    row0[i] = sample.row;
+    row1[i] = sample.row + sample.right;
+    row2[i] = sample.row + sample.down;
+    row3[i] = sample.row + sample.down + sample.right;
+    const Real upper = sample.upper_weight * attention[i];
+    const Real lower = sample.lower_weight * attention[i];
+    weight0[i] = upper * sample.left_weight;
+    weight1[i] = upper * sample.right_weight;
+    weight2[i] = lower * sample.left_weight;
+    weight3[i] = lower * sample.right_weight;
+  }
+}
+
+// The small gradients of `count` points from their dot products, four to a point.
+template <typename Real>
+__attribute__((noinline)) void small_gradients(
+    int64_t count, const Real* __restrict locations, const Real* __restrict attention,
+    const int32_t* __restrict height, const int32_t* __restrict width,
+    const int32_t* __restrict start, const Real* __restrict dots, Real* __restrict grad_locations,
+    Real* __restrict grad_attention) {
+  for (int64_t i = 0; i < count; ++i) {
+    const Level level{height[i], width[i], start[i]};
+    const Sample<Real> sample = locate(locations[2 * i], locations[2 * i + 1], level);
+    const PointGradient<Real> g = point_gradient(sample, level, attention[i], dots[4 * i],
+                                                 dots[4 * i + 1], dots[4 * i + 2], dots[4 * i + 3]);
+    // Not by the weights alone: an attention weight of NaN on a point outside must not show.
+    const bool touches = sample.row >= 0;
+    grad_attention[i] = touches ? g.attention : Real(0);
+    grad_locations[2 * i] = touches ? g.x : Real(0);
+    grad_locations[2 * i + 1] = touches ? g.y : Real(0);
+  }
+}
+
 // The points of one query, of `heads` heads with L * P points each.
 template <typename Real>
 struct Points {
@@ -60,26 +104,9 @@ struct Points {
     }
   }
 
-  Level level(int64_t i) const { return {height[i], width[i], start[i]}; }
-
-  void locate_all(const Real* __restrict locations, const Real* __restrict attention) {
-    int32_t* __restrict r0 = row[0], * __restrict r1 = row[1], * __restrict r2 = row[2], * __restrict r3 = row[3];
-    Real* __restrict w0 = weight[0], * __restrict w1 = weight[1], * __restrict w2 = weight[2], * __restrict w3 = weight[3];
-    const int32_t* __restrict h = height, * __restrict w = width, * __restrict s = start;
-    for (int64_t i = 0; i < count; ++i) {
-      const Sample<Real> sample =
-          locate(locations[2 * i], locations[2 * i + 1], Level{h[i], w[i], s[i]});
-      r0[i] = sample.row;
-      r1[i] = sample.row + sample.right;
-      r2[i] = sample.row + sample.down;
-      r3[i] = sample.row + sample.down + sample.right;
-      const Real upper = sample.upper_weight * attention[i];
-      const Real lower = sample.lower_weight * attention[i];
-      w0[i] = upper * sample.left_weight;
-      w1[i] = upper * sample.right_weight;
-      w2[i] = lower * sample.left_weight;
-      w3[i] = lower * sample.right_weight;
-    }
+  void locate_all(const Real* locations, const Real* attention) {
+    locate_points(count, locations, attention, height, width, start, row[0], row[1], row[2], row[3],
+                  weight[0], weight[1], weight[2], weight[3]);
   }
 };
 
@@ -206,24 +233,6 @@ PADING_INLINE void scatter_rest(const Points<Real>& points, int64_t first, int64
   }
 }
 
-// The small gradients of a query, from its dot products.
-template <typename Real>
-void small_gradients(const Points<Real>& points, const Real* __restrict locations,
-                     const Real* __restrict attention, const Real* __restrict dots,
-                     Real* __restrict grad_locations, Real* __restrict grad_attention) {
-  for (int64_t i = 0; i < points.count; ++i) {
-    const Level level = points.level(i);
-    const Sample<Real> sample = locate(locations[2 * i], locations[2 * i + 1], level);
-    const PointGradient<Real> g = point_gradient(sample, level, attention[i], dots[4 * i],
-                                                 dots[4 * i + 1], dots[4 * i + 2], dots[4 * i + 3]);
-    // Not by the weights alone: an attention weight of NaN on a point outside must not show.
-    const bool touches = sample.row >= 0;
-    grad_attention[i] = touches ? g.attention : Real(0);
-    grad_locations[2 * i] = touches ? g.x : Real(0);
-    grad_locations[2 * i + 1] = touches ? g.y : Real(0);
-  }
-}
-
 // Heads [m, m + heads) of image b. grad_value points at channel 0 of head m in row 0.
 template <typename T, typename W, typename Real>
 void backward_heads(const BackwardArguments& a, int64_t b, int64_t m, int64_t heads,
@@ -257,8 +266,8 @@ void backward_heads(const BackwardArguments& a, int64_t b, int64_t m, int64_t he
                        grad_stride, dots, p.D - d);
       }
     }
-    small_gradients(points, locations, attention, dots,
-                    static_cast<Real*>(a.grad_locations) + 2 * point,
+    small_gradients(points.count, locations, attention, points.height, points.width, points.start,
+                    dots, static_cast<Real*>(a.grad_locations) + 2 * point,
                     static_cast<Real*>(a.grad_attention) + point);
   }
 }
