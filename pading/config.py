@@ -134,6 +134,9 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     g.NOISE = True
 
     cfg.MODEL.ZERO_SHOT = z = CfgNode()
+    # Where stage 2's embeddings come from: "images" in every step (as published), or "stored": one
+    # pass over the training set, held in memory.
+    z.SOURCE = "images"
     # Bandwidths sigma of the moment-matching kernel, as in exp(-|a - b|^2 / (2 sigma)).
     z.MOMENT_BANDWIDTHS = [2.0, 5.0, 10.0, 20.0, 40.0, 80.0]
     # Weight of the classifier's cross-entropy on the generator's synthetic seen embeddings.

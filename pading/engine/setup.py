@@ -11,6 +11,7 @@ from pading.config import load_config
 from pading.data.datasets import register_datasets
 from pading.data.semantics import load_class_vectors
 from pading.data.validate import check_datasets
+from pading.engine.embeddings import uses_stored_embeddings
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.trainer import amp_dtype
 from pading.errors import InputError
@@ -35,6 +36,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     check_num_gpus(args.num_gpus)
     check_device(cfg.MODEL.DEVICE)
     amp_dtype(cfg)
+    uses_stored_embeddings(cfg)
     check_output_folder(cfg.OUTPUT_DIR)
     check_weights(cfg, args)
     split = check_datasets(cfg, training=not args.eval_only)

@@ -3,6 +3,7 @@
 import logging
 import time
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 from pading.compat import DefaultTrainer
 from pading.data.mappers import SegmentationMapper
 from pading.engine.checkpoint import Checkpointer
+from pading.engine.embeddings import StoredEmbeddings, uses_stored_embeddings
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.errors import InputError
 
@@ -27,7 +29,7 @@ class TrainingLoop(SimpleTrainer):
     def __init__(
         self,
         model: nn.Module,
-        data_loader: DataLoader,
+        data_loader: Iterable[Any],
         optimizer: torch.optim.Optimizer,
         amp_dtype: torch.dtype | None = None,
     ) -> None:
@@ -78,7 +80,10 @@ class Trainer(DefaultTrainer):
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
-        data_loader = self.build_train_loader(cfg)
+        if uses_stored_embeddings(cfg):
+            data_loader: Any = StoredEmbeddings(cfg, model)
+        else:
+            data_loader = self.build_train_loader(cfg)
         model = create_ddp_model(model, broadcast_buffers=False)
         self._trainer = TrainingLoop(model, data_loader, optimizer, amp_dtype(cfg))
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)

@@ -163,8 +163,13 @@ class PADing(Mask2Former):
         self.sem_seg_head.eval()
         return self
 
-    def forward(self, batch: list[dict]) -> dict[str, Tensor] | list[dict]:
-        """As :meth:`Mask2Former.forward`; in training the losses are those of stage 2."""
+    def forward(self, batch: list[dict] | dict[str, Tensor]) -> dict[str, Tensor] | list[dict]:
+        """As :meth:`Mask2Former.forward`; in training the losses are those of stage 2.
+
+        In training ``batch`` may also hold what :meth:`zero_shot_losses` takes, by name.
+        """
+        if isinstance(batch, dict):
+            return self.zero_shot_losses(**batch)
         if not self.training:
             return super().forward(batch)
         return self.zero_shot_losses(*self.labelled_embeddings(batch))
