@@ -180,10 +180,10 @@ def test_deterministic_algorithms(rng: torch.Generator, device: str) -> None:
 def test_more_than_32_bits_of_elements(device: str) -> None:
     """Offsets beyond 2^31: a value of 2^31 + 2^26 elements, of which a few are looked at."""
     S, D = 2**15 + 2**10, 2**16
-    needed = 2 * S * D * 2
+    needed = 2 * (2 * S * D)  # the value twice: some room for what else runs
     available = torch.cuda.mem_get_info()[0] if device == "cuda" else _available_memory()
-    if available < 3 * needed:
-        pytest.skip(f"needs {3 * needed >> 30} GiB of free memory")
+    if available < needed:
+        pytest.skip(f"needs {needed >> 30} GiB of free memory")
     value = torch.zeros(1, S, 1, D, dtype=torch.bfloat16, device=device)
     value[0, -1] = 1
     shapes = torch.tensor([[S, 1]], device=device)
