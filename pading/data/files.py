@@ -75,13 +75,13 @@ def field(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> An
     Raises:
         InputError: no mapping, no such key, or another kind.
     """
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    names = " or ".join(k.__name__ for k in kinds)
+    if isinstance(entry, dict) and key in entry:
+        value = entry[key]
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+    names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object with {key!r}, found {entry!r:.80}")
     if key not in entry:
         raise InputError(f"{where}: {key!r} ({names}) is missing")
-    value = entry[key]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise InputError(f"{where}: {key!r} must be {names}, not {value!r:.80}")
-    return value
+    raise InputError(f"{where}: {key!r} must be {names}, not {entry[key]!r:.80}")
