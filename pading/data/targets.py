@@ -7,6 +7,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from pading.data.images import read_label_map, read_panoptic_png, require_size, segment_ids
+from pading.data.rle import check_rle
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
@@ -122,6 +123,9 @@ def instance_masks(entry: Mapping[str, Any]) -> list[np.ndarray]:
 def _decode(segmentation: list | dict[str, Any], entry: Mapping[str, Any]) -> np.ndarray:
     height, width = entry["height"], entry["width"]
     where = f"{entry['file_name']}: a segmentation of this image"
+    if isinstance(segmentation, dict):
+        # pycocotools reads beyond the end of a broken code.
+        check_rle(segmentation, [height, width], where)
     try:
         if isinstance(segmentation, list):
             code = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
@@ -129,10 +133,6 @@ def _decode(segmentation: list | dict[str, Any], entry: Mapping[str, Any]) -> np
             code = coco_mask.frPyObjects(segmentation, height, width)
         else:
             code = segmentation
-        mask = coco_mask.decode(code)
+        return coco_mask.decode(code)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{where} is broken ({error}); draw it again") from error
-    # A code that ends early leaves the rest of the mask as it found it.
-    if mask.max() > 1:
-        raise InputError(f"{where} ends before the image does; draw it again")
-    return mask
