@@ -7,6 +7,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from fvcore.common.checkpoint import _IncompatibleKeys
 
+from pading.data.files import replacing
 from pading.engine.weights import read_weights
 from pading.errors import InputError
 
@@ -30,11 +31,10 @@ class Checkpointer(DetectionCheckpointer):
         data |= {key: value.state_dict() for key, value in self.checkpointables.items()}
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
-        with open(f"{path}.part", "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save(data, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(f"{path}.part", path)
         self.tag_last_checkpoint(f"{name}.pth")
 
     def _load_file(self, filename: str) -> dict[str, Any]:
