@@ -16,25 +16,15 @@ from pading.data.datasets import register
 from pading.data.semantics import ClassVectors
 from pading.data.spec import DatasetSpec
 from tests.modeling.recordings import ROOT
+from tests.narrow import NARROW
 
 # Classes 1 and 3 are unseen, 2 and 3 stuff.
 UNSEEN = (1, 3)
 NAMES = ("cup", "fork", "table", "floor", "spoon")
 _NARROW = {
-    "MODEL.DEVICE": "cpu",
-    "MODEL.SEGMENTER.HIDDEN_DIM": 32,
-    "MODEL.SEGMENTER.MASK_DIM": 32,
-    "MODEL.SEGMENTER.NUM_QUERIES": 8,
-    "MODEL.SEGMENTER.DECODER_LAYERS": 2,
-    "MODEL.SEGMENTER.DECODER_FFN_DIM": 32,
-    "MODEL.SEGMENTER.ENCODER_FFN_DIM": 32,
-    "MODEL.SEGMENTER.LOSS.NUM_POINTS": 64,
-    "MODEL.GENERATOR.NUM_PRIMITIVES": 5,
-    "MODEL.GENERATOR.NUM_LAYERS": 1,
-    "MODEL.GENERATOR.FFN_DIM": 32,
+    **NARROW,
     "MODEL.INFERENCE.SEMANTIC_ON": True,
     "MODEL.INFERENCE.INSTANCE_ON": True,
-    "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD": 0.0,
     "DATASETS.TRAIN": "('kitchen',)",
     "DATASETS.TEST": "('kitchen',)",
 }

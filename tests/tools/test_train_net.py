@@ -19,23 +19,13 @@ from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
 from pading.engine.setup import exit_on_input_error
 from pading.engine.weights import read_weights
+from tests.narrow import NARROW
 
 ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 3
 # Two scenes at a time of 64 x 64 pixels, and the narrowest model.
 TINY = {
-    "MODEL.DEVICE": "cpu",
-    "MODEL.SEGMENTER.HIDDEN_DIM": 32,
-    "MODEL.SEGMENTER.MASK_DIM": 32,
-    "MODEL.SEGMENTER.NUM_QUERIES": 8,
-    "MODEL.SEGMENTER.DECODER_LAYERS": 2,
-    "MODEL.SEGMENTER.DECODER_FFN_DIM": 32,
-    "MODEL.SEGMENTER.ENCODER_FFN_DIM": 32,
-    "MODEL.SEGMENTER.LOSS.NUM_POINTS": 64,
-    "MODEL.GENERATOR.NUM_PRIMITIVES": 5,
-    "MODEL.GENERATOR.NUM_LAYERS": 1,
-    "MODEL.GENERATOR.FFN_DIM": 32,
-    "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD": 0.0,
+    **NARROW,
     "SOLVER.IMS_PER_BATCH": 2,
     "SOLVER.MAX_ITER": ITERATIONS,
     "SOLVER.CHECKPOINT_PERIOD": 2,
