@@ -6,8 +6,9 @@ stage is one of the commands that work on any data set; they are printed as they
 """
 
 import argparse
+import multiprocessing
+import runpy
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,10 @@ from pading.visualize import PanopticMap, SheetRow, panoptic_sheet
 
 _TOOLS = Path(__file__).parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"
+# Each stage is a process of its own, forked from one that has imported already: that takes longer
+# than some of the stages.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.build"])
 _VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")
 
 
@@ -76,11 +81,20 @@ def main() -> None:
 
 def run(script: Path, *arguments: object) -> None:
     """Run one of the project's scripts as a user would; stop with its exit status if it fails."""
-    command = [sys.executable, str(script), *map(str, arguments)]
-    print(f"\n$ {shlex.join(['python', *command[1:]])}", flush=True)
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        sys.exit(status)
+    command = [str(script), *map(str, arguments)]
+    print(f"\n$ {shlex.join(['python', *command])}", flush=True)
+    process = _PROCESSES.Process(target=run_as_main, args=(command,))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(process.exitcode)
+
+
+def run_as_main(command: list[str]) -> None:
+    """What ``python SCRIPT ARGUMENTS`` does, in this process."""
+    sys.argv = command
+    sys.path[0] = str(Path(command[0]).parent)
+    runpy.run_path(command[0], run_name="__main__")
 
 
 def train(config: str, output: Path, args: argparse.Namespace, *overrides: object) -> None:
