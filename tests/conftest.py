@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from pading.compat import detectron2_version_line
+from pading.data.shapes import ShapesSettings, generate
+from pading.data.splits import load_split
 
 _SEED_VARIABLE = "PADING_TEST_SEED"
 _SHARED_VARIABLE = "PADING_SHARED"
@@ -43,4 +45,42 @@ def shared() -> Path:
     path = Path(os.environ.get(_SHARED_VARIABLE) or default)
     if not path.is_dir():
         pytest.skip(f"no reference data at {path} (set {_SHARED_VARIABLE} where it is elsewhere)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data sets that holds a few synthetic scenes."""
+    root = tmp_path_factory.mktemp("datasets")
+    settings = ShapesSettings(seed=0, train=6, val=3, size=64)
+    generate(root / "shapes", load_split("shapes"), settings, workers=1)
+    return root
+
+
+@pytest.fixture
+def tiny_scenes(scenes_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The synthetic scenes are where the entry points look for data sets."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(scenes_root))
+    return scenes_root
+
+
+@pytest.fixture(scope="session")
+def stage_one(scenes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a short run of stage 1, evaluated."""
+    from tests import runs  # imports the entry points, which few tests need
+
+    output = tmp_path_factory.mktemp("pretrain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(scenes_root))
+        runs.train("pretrain", output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def converted(stage_one: Path) -> Path:
+    """Its weights, converted for stage 2."""
+    from tests import runs
+
+    path = stage_one / "converted.pth"
+    runs.convert(stage_one / "model_final.pth", path)
     return path

@@ -1,72 +1,27 @@
-"""The trainer of both stages: Detectron2's, with our data, optimizers, checkpoints and AMP."""
+"""The trainer of both stages: Detectron2's, with our data, optimizers and checkpoints."""
 
 import logging
-import time
 import weakref
-from collections.abc import Iterable
-from typing import Any
+from typing import cast
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import SimpleTrainer, TrainerBase, create_ddp_model
+from detectron2.data import build_detection_test_loader
+from detectron2.engine import TrainerBase, create_ddp_model
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
 
 from pading.compat import DefaultTrainer
+from pading.data.batches import build_training_batches
 from pading.data.mappers import SegmentationMapper
 from pading.engine.checkpoint import Checkpointer
 from pading.engine.embeddings import StoredEmbeddings, uses_stored_embeddings
+from pading.engine.loop import Batches, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.errors import InputError
-
-
-class TrainingLoop(SimpleTrainer):
-    """SimpleTrainer with mixed precision on any device (Detectron2's AMPTrainer demands CUDA)."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        data_loader: Iterable[Any],
-        optimizer: torch.optim.Optimizer,
-        amp_dtype: torch.dtype | None = None,
-    ) -> None:
-        """
-        Args:
-            amp_dtype: type of mixed precision; None: float32 throughout.
-        """
-        super().__init__(model, data_loader, optimizer)
-        self.device_type = next(model.parameters()).device.type
-        self.amp_dtype = amp_dtype
-        # Only float16 has so little range that the loss must be scaled.
-        self.grad_scaler = torch.amp.GradScaler(
-            self.device_type, enabled=amp_dtype == torch.float16
-        )
-
-    def run_step(self) -> None:
-        """One iteration: data, losses, backward, step."""
-        start = time.perf_counter()
-        data = next(self._data_loader_iter)
-        data_time = time.perf_counter() - start
-        with torch.autocast(self.device_type, self.amp_dtype, enabled=self.amp_dtype is not None):
-            losses = self.model(data)
-        total = torch.stack(list(losses.values())).sum()
-        self.optimizer.zero_grad()
-        self.grad_scaler.scale(total).backward()
-        self._write_metrics(losses, data_time)
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Optimizer and gradient scaler."""
-        return super().state_dict() | {"grad_scaler": self.grad_scaler.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` returned."""
-        super().load_state_dict(state_dict)
-        self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+from pading.modeling.pading import PADing
 
 
 class Trainer(DefaultTrainer):
@@ -80,12 +35,9 @@ class Trainer(DefaultTrainer):
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
-        if uses_stored_embeddings(cfg):
-            data_loader: Any = StoredEmbeddings(cfg, model)
-        else:
-            data_loader = self.build_train_loader(cfg)
+        batches = self.build_batches(cfg, model)
         model = create_ddp_model(model, broadcast_buffers=False)
-        self._trainer = TrainingLoop(model, data_loader, optimizer, amp_dtype(cfg))
+        self._trainer = TrainingLoop(model, batches, optimizer, amp_dtype(cfg))
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter = 0
@@ -98,8 +50,12 @@ class Trainer(DefaultTrainer):
         return build_optimizer(cfg, model)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> DataLoader:
-        return build_detection_train_loader(cfg, mapper=SegmentationMapper(cfg, is_train=True))
+    def build_batches(cls, cfg: CfgNode, model: nn.Module) -> Batches:
+        """Training data of the configured stage, seeded by SEED (negative: by chance)."""
+        seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+        if uses_stored_embeddings(cfg):
+            return StoredEmbeddings(cfg, cast(PADing, model), seed)
+        return build_training_batches(cfg, seed)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:

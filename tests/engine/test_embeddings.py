@@ -19,6 +19,8 @@ IMAGES, QUERIES, WIDTH = 5, 3, 2
 class Recorder:
     """Stands for the model: an image's embeddings are its number, its labels count its queries."""
 
+    device = torch.device("cpu")
+
     def __init__(self) -> None:
         self.seen: list[int] = []
 
@@ -42,10 +44,10 @@ def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_every_image_is_seen_once_and_drawn(cfg, seed: int) -> None:
     model = Recorder()
-    stored = StoredEmbeddings(cfg, model)
+    stored = StoredEmbeddings(cfg, model, seed)
     assert not model.seen, "collecting must wait for the weights, that is, for the first batch"
     drawn = set()
-    for batch in islice(stored, 200):
+    for batch in islice(stored.starting_at(0), 200):
         assert batch["embeddings"].shape == (2 * QUERIES, WIDTH)
         assert batch["labels"].tolist() == 2 * list(range(QUERIES))
         for image in batch["embeddings"].unflatten(0, (2, QUERIES)):

@@ -1,107 +1,31 @@
 """The entry point on a few synthetic scenes: both stages, resuming, evaluation, bad input."""
 
 import json
-import logging
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import preprocess_pretrained_weight
 import pytest
 import torch
-import train_net
-from detectron2.utils.logger import setup_logger
 
-from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
-from pading.engine.setup import exit_on_input_error
 from pading.engine.weights import read_weights
-from tests.narrow import NARROW
-
-ROOT = Path(__file__).resolve().parents[2]
-ITERATIONS = 3
-# Two scenes at a time of 64 x 64 pixels, and the narrowest model.
-TINY = {
-    **NARROW,
-    "SOLVER.IMS_PER_BATCH": 2,
-    "SOLVER.MAX_ITER": ITERATIONS,
-    "SOLVER.CHECKPOINT_PERIOD": 2,
-    "DATALOADER.NUM_WORKERS": 0,
-}
-# Leaves the evaluation at the end of training out.
-_UNSCORED = ("DATASETS.TEST", "()")
-_OPTIONS = ("--eval-only", "--resume")
+from tests.runs import ITERATIONS, ROOT, UNSCORED, metrics, train
 
 
-def arguments(stage: str, output: Path, *more: object) -> list[str]:
-    """Of the command line: options among ``more`` come before the KEY VALUE pairs."""
-    options = [str(m) for m in more if m in _OPTIONS]
-    pairs = [str(m) for m in more if m not in _OPTIONS]
-    tiny = [str(part) for pair in TINY.items() for part in pair]
-    config = ROOT / "configs" / "shapes" / f"{stage}.yaml"
-    return ["--config-file", str(config), *options, "OUTPUT_DIR", str(output), *tiny, *pairs]
-
-
-def run(main: Callable[[], None], *command: object) -> None:
-    """As from the command line, in this process."""
-    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "pading")]
-    before = [list(logger.handlers) for logger in loggers]
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["program", *map(str, command)])
-            exit_on_input_error(main)
-    finally:
-        # The handlers that a run adds write to pytest's stream of one test.
-        setup_logger.cache_clear()
-        for logger, handlers in zip(loggers, before, strict=True):
-            logger.handlers[:] = handlers
-
-
-def train(stage: str, output: Path, *more: object) -> None:
-    run(train_net.main, *arguments(stage, output, *more))
-
-
-def metrics(output: Path) -> list[dict]:
-    lines = (output / "metrics.json").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scenes(tmp_path_factory: pytest.TempPathFactory):
+@pytest.fixture(autouse=True)
+def scenes(tiny_scenes: Path) -> None:
     """A few scenes, where the entry point looks for them."""
-    root = tmp_path_factory.mktemp("datasets")
-    settings = ShapesSettings(seed=0, train=6, val=3, size=64)
-    generate(root / "shapes", load_split("shapes"), settings, workers=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DETECTRON2_DATASETS", str(root))
-        yield root
 
 
 @pytest.fixture(scope="module")
-def stage_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("pretrain")
-    train("pretrain", output)
-    return output
-
-
-@pytest.fixture(scope="module")
-def converted(stage_one: Path) -> Path:
-    path = stage_one / "converted.pth"
-    run(
-        preprocess_pretrained_weight.main,
-        *("--task_name", "panoptic", "--split", "shapes"),
-        *("--input_file", stage_one / "model_final.pth", "--output_file", path),
-    )
-    return path
-
-
-@pytest.fixture(scope="module")
-def stage_two(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stage_two(scenes_root: Path, converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("PADing")
-    train("PADing", output, "MODEL.WEIGHTS", converted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(scenes_root))
+        train("PADing", output, "MODEL.WEIGHTS", converted)
     return output
 
 
@@ -141,9 +65,9 @@ def test_eval_only_gives_what_training_gave(stage_two: Path, tmp_path: Path) -> 
 
 
 def test_resumed_run_continues(stage_two: Path, tmp_path: Path, converted: Path) -> None:
-    train("PADing", tmp_path, "MODEL.WEIGHTS", converted, *_UNSCORED)
+    train("PADing", tmp_path, "MODEL.WEIGHTS", converted, *UNSCORED)
     first = read_weights(tmp_path / "model_final.pth")
-    train("PADing", tmp_path, "--resume", "SOLVER.MAX_ITER", ITERATIONS + 2, *_UNSCORED)
+    train("PADing", tmp_path, "--resume", "SOLVER.MAX_ITER", ITERATIONS + 2, *UNSCORED)
     resumed = read_weights(tmp_path / "model_final.pth")
     assert resumed["iteration"] == ITERATIONS + 1
     state, before = (c["trainer"]["_trainer"]["optimizer"] for c in (resumed, first))
@@ -162,7 +86,7 @@ def test_resumed_run_continues(stage_two: Path, tmp_path: Path, converted: Path)
 def test_mixed_precision(stage: str, dtype: str, converted: Path, tmp_path: Path) -> None:
     weights = ("MODEL.WEIGHTS", converted) if stage == "PADing" else ()
     mixed = ("SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", dtype)
-    train(stage, tmp_path, *mixed, *weights, "SOLVER.MAX_ITER", 2, *_UNSCORED)
+    train(stage, tmp_path, *mixed, *weights, "SOLVER.MAX_ITER", 2, *UNSCORED)
     for value in read_weights(tmp_path / "model_final.pth")["model"].values():
         assert value.isfinite().all()
 

@@ -1,0 +1,177 @@
+"""Training batches that depend on seed and iteration alone, so that a run resumes at any of them.
+
+A batch of SOLVER.IMS_PER_BATCH images is laid out for all processes together and each takes its
+share: two processes see in every iteration what one process would. An image is augmented with
+random numbers that seed, iteration and its place in the batch determine, so it makes no difference
+which process or worker loads it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, get_detection_dataset_dicts
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pading.data.mappers import SegmentationMapper
+from pading.data.randomness import Stream, generator, seed_everything
+from pading.errors import InputError
+
+Place = tuple[int, ...]
+"""Where the random numbers of an augmentation come from; the image's number is the last."""
+
+
+class Entries(Protocol):
+    """Detectron2's dictionaries, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> dict[str, Any]: ...
+
+
+class SeededSamples(Dataset[dict[str, Any]]):
+    """Entries of a data set, mapped with random numbers that seed and place determine."""
+
+    def __init__(self, entries: Entries, mapper: Callable[[dict], dict], seed: int) -> None:
+        """
+        Args:
+            entries: Detectron2's dictionaries.
+            mapper: what loads and augments one.
+            seed: of the run.
+        """
+        self.entries, self.mapper, self.seed = entries, mapper, seed
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: Place) -> dict[str, Any]:
+        seed_everything(self.seed, Stream.AUGMENTATION, *place)
+        return self.mapper(self.entries[place[-1]])
+
+
+class TrainingBatches:
+    """Endless batches of this process: lists of what the mapper makes of an entry.
+
+    Every epoch goes through the data set in an order of its own. Where ``wide`` is given, the
+    images of a batch are all wider than high or all not, which needs less padding.
+    """
+
+    def __init__(
+        self,
+        entries: Entries,
+        mapper: Callable[[dict], dict],
+        *,
+        seed: int,
+        images_per_batch: int,
+        num_workers: int = 0,
+        wide: Sequence[bool] | None = None,
+    ) -> None:
+        """
+        Args:
+            entries: Detectron2's dictionaries, at least one.
+            mapper: what loads and augments one.
+            seed: of the run; may be set until the first batch is asked for.
+            images_per_batch: of all processes together.
+            num_workers: processes that load images for this one; 0: it does so itself.
+            wide: whether each entry's image is wider than high.
+
+        Raises:
+            InputError: the batch cannot be shared evenly.
+        """
+        self.entries, self.mapper, self.seed = entries, mapper, seed
+        self.images_per_batch, self.num_workers = images_per_batch, num_workers
+        self.wide = np.zeros(len(entries), bool) if wide is None else np.asarray(wide)
+        self.share = share_of_batch(images_per_batch)
+
+    def starting_at(self, iteration: int) -> Iterator[list[dict[str, Any]]]:
+        """The batches of this iteration and those that follow."""
+        return iter(
+            DataLoader(
+                SeededSamples(self.entries, self.mapper, self.seed),
+                batch_sampler=_Places(self, iteration),
+                num_workers=self.num_workers,
+                collate_fn=list,
+            )
+        )
+
+    def numbers(self) -> Iterator[list[int]]:
+        """Numbers of the images of all processes' batches, from the run's first iteration on."""
+        begun: dict[bool, list[int]] = {False: [], True: []}
+        epoch = 0
+        while True:
+            order = generator(self.seed, Stream.ORDER, epoch).permutation(len(self.entries))
+            for number, wide in zip(order.tolist(), self.wide[order].tolist(), strict=True):
+                batch = begun[wide]
+                batch.append(number)
+                if len(batch) == self.images_per_batch:
+                    yield batch
+                    begun[wide] = []
+            epoch += 1
+
+
+class _Places(Sampler[list[Place]]):
+    """Places of this process's images, batch by batch, for a data loader."""
+
+    def __init__(self, batches: TrainingBatches, start: int) -> None:
+        self.batches, self.start = batches, start
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        # Going through the batches of a long run that are over takes a second or two.
+        left = islice(self.batches.numbers(), self.start, None)
+        for iteration, numbers in enumerate(left, self.start):
+            places: list[Place] = [(iteration, i, number) for i, number in enumerate(numbers)]
+            yield places[self.batches.share]
+
+
+def share_of_batch(images_per_batch: int) -> slice:
+    """Which images of the batch of all processes are this process's.
+
+    Raises:
+        InputError: the batch cannot be shared evenly.
+    """
+    processes = comm.get_world_size()
+    if images_per_batch < 1 or images_per_batch % processes:
+        raise InputError(
+            f"SOLVER.IMS_PER_BATCH is {images_per_batch}, but it is shared by {processes} "
+            f"processes; give a multiple of {processes}"
+        )
+    size = images_per_batch // processes
+    return slice(comm.get_rank() * size, (comm.get_rank() + 1) * size)
+
+
+def training_entries(cfg: CfgNode) -> list[dict[str, Any]]:
+    """The dictionaries of the training sets.
+
+    Raises:
+        InputError: a sampler that is not ours.
+    """
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        raise InputError(
+            f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}; every epoch goes "
+            'through all images once: use "TrainingSampler"'
+        )
+    return get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    )
+
+
+def build_training_batches(cfg: CfgNode, seed: int) -> TrainingBatches:
+    """What DATASETS.TRAIN, DATALOADER and SOLVER.IMS_PER_BATCH ask for.
+
+    Raises:
+        InputError: see :func:`training_entries` and :func:`share_of_batch`.
+    """
+    entries = training_entries(cfg)
+    # Label maps alone do not say how large their images are; those are grouped with the high ones.
+    wide = [e.get("width", 0) > e.get("height", 0) for e in entries]
+    return TrainingBatches(
+        DatasetFromList(entries, copy=False),
+        SegmentationMapper(cfg, is_train=True),
+        seed=seed,
+        images_per_batch=cfg.SOLVER.IMS_PER_BATCH,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        wide=wide if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None,
+    )
