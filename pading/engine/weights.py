@@ -3,15 +3,18 @@
 import io
 import os
 import pickle  # only to subclass its Unpickler, which then admits arrays alone
+import re
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from pading.data.files import replacing
 from pading.errors import InputError
 
 
@@ -64,20 +67,17 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = os.fspath(path)
     try:
-        if path.endswith(".safetensors"):
-            return {"model": load_file(path)}
-        if path.endswith(".pkl"):
-            with open(path, "rb") as file:
-                content = _ArrayUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        open(path, "rb").close()
     except OSError as error:
         raise InputError(f"{path}: cannot read these weights: {error.strerror or error}") from error
+    try:
+        content = _read(path)
     except (
         pickle.UnpicklingError,
         safetensors.SafetensorError,
         zipfile.BadZipFile,
         RuntimeError,
+        OSError,
         EOFError,
         ValueError,
         KeyError,
@@ -85,10 +85,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         AttributeError,
         TypeError,
     ) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it ends too early"
         raise InputError(
-            f"{path}: not a file of weights that can be trusted: {reason}; it must hold tensors or "
-            "arrays alone and be complete: download or save it again"
+            f"{path}: not a file of weights that can be trusted: {_reason(error)}; it must hold "
+            "tensors or arrays alone and be complete: download or save it again"
         ) from error
     if not isinstance(content, dict):
         raise InputError(
@@ -101,6 +100,45 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(f"{path}: it holds no state dict under 'model'")
     content["model"] = {str(name): _as_tensor(path, name, value) for name, value in model.items()}
     return content
+
+
+def _read(path: str) -> Any:
+    if path.endswith(".safetensors"):
+        return {"model": load_file(path)}
+    if path.endswith(".pkl"):
+        with open(path, "rb") as file:
+            return _ArrayUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """What a reader has found, in one line; PyTorch's advice to trust the file is left out."""
+    text = str(error).strip()
+    asked = re.search(r"GLOBAL (\S+)|it asks for (\S+)", text)
+    if asked:
+        return f"it asks for {asked[1] or asked[2]}"
+    if isinstance(error, (safetensors.SafetensorError, RuntimeError)) and text:
+        return text.splitlines()[0]
+    return "it is damaged, cut off or of another format"
+
+
+def write_weights(path: str | os.PathLike[str], weights: Mapping[str, torch.Tensor]) -> None:
+    """Write a state dict to a ``.safetensors`` or ``.pth`` file, whole or not at all.
+
+    Raises:
+        InputError: another ending, or a folder that cannot be made.
+    """
+    path = os.fspath(path)
+    # Tensors may share memory, as a copied class head does; each is written as its own.
+    tensors = {name: value.detach().cpu().clone() for name, value in weights.items()}
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
+    if not path.endswith((".safetensors", ".pth")):
+        raise InputError(f"{path}: weights are written to a .safetensors or .pth file")
+    with replacing(path) as temporary:
+        if path.endswith(".pth"):
+            torch.save({"model": tensors}, temporary)
+        else:
+            save_file(tensors, temporary)
 
 
 def _as_tensor(path: str, name: str, value: Any) -> torch.Tensor:

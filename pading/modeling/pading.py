@@ -67,13 +67,12 @@ class ClassifierStep(NamedTuple):
 class PADing(Mask2Former):
     """The segmenter, frozen, with a generator and a classifier of its own; wiring only."""
 
+    # Published checkpoints carry no vectors, and those that stage 2 starts from end with the
+    # classifier.
     initialised_afresh = (
-        "class_vectors",
-        "semantic_projection.",
-        "generator.",
-        "disentangler.",
+        ("class_vectors",),
+        ("semantic_projection.", "generator.", "disentangler."),
     )
-    """What a checkpoint may lack: a converted one ends with the classifier."""
 
     class_vectors: Tensor
     seen: Tensor

@@ -20,13 +20,14 @@ from pading.modeling.inference import (
     panoptic_inference,
     semantic_inference,
 )
+from pading.modeling.loading import LoadsWhole
 from pading.modeling.pixel_decoder import PixelDecoder
 from pading.modeling.targets import Targets, prepare_targets
 from pading.modeling.transformer_decoder import Predictions, TransformerDecoder
 
 
 @META_ARCH_REGISTRY.register()
-class Mask2Former(nn.Module):
+class Mask2Former(LoadsWhole):
     """Backbone, pixel decoder and masked-attention decoder; wiring only.
 
     Labels that come in and classes that go out are always contiguous indices of the full split.

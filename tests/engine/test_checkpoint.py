@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 from pading.engine.checkpoint import Checkpointer
 from pading.errors import InputError
+from pading.modeling.loading import LoadsWhole
 
 
 class Predictor(nn.Module):
@@ -18,10 +20,10 @@ class Predictor(nn.Module):
         self.mask_embed = nn.Linear(4, 4)
 
 
-class Model(nn.Module):
+class Model(LoadsWhole):
     """The names that matter, in small."""
 
-    initialised_afresh = ("class_vectors", "generator.")
+    initialised_afresh = (("class_vectors",), ("generator.",))
 
     def __init__(self, outputs: int = 5, vectors: int = 6) -> None:
         super().__init__()
@@ -68,26 +70,60 @@ def test_a_backbone_alone(tmp_path: Path, seed: int) -> None:
     assert torch.equal(model.backbone[1].weight, weights["1.weight"])
 
 
-def test_everything_that_does_not_fit_is_named_at_once(tmp_path: Path, seed: int) -> None:
-    weights = Model().state_dict()
+def spoilt(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """One tensor renamed, one missing, one too many, one of another shape."""
     weights["backbone.0.wait"] = weights.pop("backbone.0.weight")
-    del weights["backbone.1.bias"]
+    del weights["generator.bias"]
     weights["extra.weight"] = torch.zeros(1)
-    weights["sem_seg_head.predictor.mask_embed.weight"] = torch.zeros(4, 9)
-    path = write(tmp_path, weights)
+    weights["sem_seg_head.predictor.class_embed.weight"] = torch.zeros(5, 9)
+    return weights
+
+
+def test_everything_that_does_not_fit_is_named_at_once(tmp_path: Path, seed: int) -> None:
+    path = write(tmp_path, spoilt(Model().state_dict()))
     with pytest.raises(InputError) as caught:
         Checkpointer(Model()).load(path)
+    lines = str(caught.value).splitlines()
+    assert lines[:9] == [
+        f"{path}: these weights do not fit the model:",
+        "  2 missing from the file:",
+        "    backbone.0.weight",
+        "    generator.bias",
+        "  2 unknown to the model:",
+        "    backbone.0.wait (renamed from backbone.0.weight? The shape is the same)",
+        "    extra.weight",
+        "  1 of another shape:",
+        "    sem_seg_head.predictor.class_embed.weight: (5, 9) in the file, (5, 4) in the model",
+    ]
+    assert "the class head has 5 outputs" not in str(caught.value)
+
+
+def test_detectron2s_own_checkpointer_loads_no_part_of_a_file(tmp_path: Path, seed: int) -> None:
+    path = write(tmp_path, spoilt(Model().state_dict()))
+    with pytest.raises(InputError) as caught:
+        DetectionCheckpointer(Model()).load(path)
+    lines = str(caught.value).splitlines()
+    # It takes out what has another shape before the model sees it.
+    assert lines[:8] == [
+        "these weights do not fit the model:",
+        "  3 missing from the file, or there in another shape:",
+        "    backbone.0.weight",
+        "    generator.bias",
+        "    sem_seg_head.predictor.class_embed.weight",
+        "  2 unknown to the model:",
+        "    backbone.0.wait (renamed from backbone.0.weight? The shape is the same)",
+        "    extra.weight",
+    ]
+
+
+def test_thousands_of_names_are_not_listed(tmp_path: Path, seed: int) -> None:
+    weights = {f"sem_seg_head.{i:04}": torch.zeros(1) for i in range(2000)}
+    with pytest.raises(InputError) as caught:
+        Checkpointer(Model()).load(write(tmp_path, weights))
     message = str(caught.value)
-    for part in (
-        path,
-        "missing from the file: backbone.0.weight",
-        "missing from the file: backbone.1.bias",
-        "unknown to the model: backbone.0.wait",
-        "unknown to the model: extra.weight",
-        "sem_seg_head.predictor.mask_embed.weight: shape (4, 9) in the file, (4, 4) in the model",
-    ):
-        assert part in message
-    assert "generator" not in message
+    assert "2000 unknown to the model:\n    sem_seg_head.0000" in message
+    assert "    ... and 1960 more" in message
+    assert len(message.splitlines()) < 70
 
 
 def test_a_refused_file_leaves_the_model_as_it_was(tmp_path: Path, seed: int) -> None:
@@ -104,7 +140,7 @@ def test_other_class_count_names_the_converter(tmp_path: Path, seed: int) -> Non
     path = write(tmp_path, Model(outputs=4).state_dict())
     with pytest.raises(
         InputError,
-        match=r"class_embed\.\w+ has 4 outputs, but this model has 5 .*"
+        match=r"w\.pth: the class head has 4 outputs in the file, but 5 in this model .*"
         r"tools/preprocess_pretrained_weight\.py grows the head",
     ):
         Checkpointer(Model(outputs=5)).load(path)
