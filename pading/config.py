@@ -141,6 +141,9 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     z.MOMENT_BANDWIDTHS = [2.0, 5.0, 10.0, 20.0, 40.0, 80.0]
     # Weight of the classifier's cross-entropy on the generator's synthetic seen embeddings.
     z.GENERATOR_CLASS_WEIGHT = 0.001
+    # Which of its logits: of the "seen" classes, or the "first_156" of all (for comparison: the
+    # published code cuts there whatever the data).
+    z.GENERATOR_CLASS_LOGITS = "seen"
     # lambda: weight of disentanglement and alignment together; 0 switches both off.
     z.STRUCTURE_WEIGHT = 0.0001
     # w1: alignment and the unrelated part; w2: relation scores; w3: reconstruction.

@@ -96,8 +96,9 @@ class ZeroShotCriterion(nn.Module):
                 step.synthetic.float(), step.real.float(), self.bandwidths
             )
         }
-        verdict = F.cross_entropy(step.seen_logits.float(), step.seen_labels, reduction="sum")
-        verdict = verdict / max(len(step.seen_labels), 1)
+        labels = step.guiding_labels
+        verdict = F.cross_entropy(step.guiding_logits.float(), labels, reduction="sum")
+        verdict = verdict / max(len(labels), 1)
         losses["loss_generator_class"] = self.generator_class_weight * verdict
         if step.groups is not None:
             losses |= self._structure_losses(*step.groups)

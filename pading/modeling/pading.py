@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.data.semantics import load_class_vectors
+from pading.data.splits import ClassSplit
 from pading.errors import InputError
 from pading.modeling.build import build_criterion
 from pading.modeling.disentanglement import Disentangler, Parts
 from pading.modeling.generator import build_generator
 from pading.modeling.segmenter import Mask2Former
 from pading.modeling.transformer_decoder import Predictions
+
+
+_PUBLISHED_CUT = 156
 
 
 class Group(NamedTuple):
@@ -44,10 +48,11 @@ class GeneratorStep(NamedTuple):
     """(N, C) one synthetic embedding for each real one."""
     real: Tensor
     """(N, C) matched embeddings."""
-    seen_logits: Tensor
-    """(N, S) the classifier's logits of the synthetic embeddings, seen classes only."""
-    seen_labels: Tensor
-    """(N,) int64, among the seen classes."""
+    guiding_logits: Tensor
+    """(N, G) the classifier's logits of the synthetic embeddings: the seen classes', or what the
+    published code takes (MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS)."""
+    guiding_labels: Tensor
+    """(N,) int64, among those G."""
     groups: tuple[Group, Group] | None
     """Seen and unseen; None where disentanglement and alignment are off."""
 
@@ -77,6 +82,7 @@ class PADing(Mask2Former):
     class_vectors: Tensor
     seen: Tensor
     unseen: Tensor
+    guiding: Tensor
     generator: nn.Module
 
     @configurable
@@ -87,6 +93,7 @@ class PADing(Mask2Former):
         generator: nn.Module,
         disentangler: Disentangler | None,
         zero_shot_criterion: nn.Module,
+        generator_class_logits: str,
         structure_source: str,
         num_unseen_classes: int,
         num_per_unseen_class: int,
@@ -99,6 +106,8 @@ class PADing(Mask2Former):
             generator: semantic tokens (N, C) to synthetic embeddings (N, C).
             disentangler: None switches disentanglement and alignment off.
             zero_shot_criterion: :class:`GeneratorStep` and :class:`ClassifierStep` to losses.
+            generator_class_logits: the logits that guide the generator: "seen" classes', or
+                "first_156" as in the published code.
             structure_source: embeddings to disentangle and align: "synthetic", or "both" those and
                 the real ones.
             num_unseen_classes: how many unseen classes, at most, the classifier sees in a step.
@@ -121,6 +130,8 @@ class PADing(Mask2Former):
         self.register_buffer("class_vectors", class_vectors)
         self.register_buffer("seen", torch.tensor(split.seen), persistent=False)
         self.register_buffer("unseen", torch.tensor(split.unseen), persistent=False)
+        guiding = torch.tensor(guiding_classes(split, generator_class_logits))
+        self.register_buffer("guiding", guiding, persistent=False)
         # The class head knows them, but training must not show them.
         self.trainable[self.unseen] = False
         self.structure_source = structure_source
@@ -149,6 +160,7 @@ class PADing(Mask2Former):
             "generator": build_generator(cfg),
             "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if z.STRUCTURE_WEIGHT else None,
             "zero_shot_criterion": build_criterion("ZeroShotCriterion", cfg),
+            "generator_class_logits": z.GENERATOR_CLASS_LOGITS,
             "structure_source": z.STRUCTURE_SOURCE,
             "num_unseen_classes": z.NUM_UNSEEN_CLASSES,
             "num_per_unseen_class": z.NUM_PER_UNSEEN_CLASS,
@@ -195,26 +207,34 @@ class PADing(Mask2Former):
             embeddings: (R, C) class embeddings of queries, without gradient.
             labels: (R,) int64 in [0, K]; K is no-object.
         """
-        tokens = self.semantic_projection(self.class_vectors)
+        tokens = self.semantic_tokens()
         matched = labels < self.split.num_classes
-        real, real_labels = embeddings[matched], labels[matched]
-        synthetic = self.generator(tokens[real_labels])
-        return self.zero_shot_criterion(
-            self._generator_step(tokens, synthetic, real, real_labels),
-            self._classifier_step(tokens, embeddings, labels),
-        )
+        generator = self.generator_step(tokens, embeddings[matched], labels[matched])
+        drawn = torch.randperm(len(self.unseen), device=self.unseen.device)
+        drawn = self.unseen[drawn[: self.num_unseen_classes]].repeat(self.num_per_unseen_class)
+        classifier = self.classifier_step(tokens, embeddings, labels, drawn)
+        return self.zero_shot_criterion(generator, classifier)
 
-    def _generator_step(
-        self, tokens: Tensor, synthetic: Tensor, real: Tensor, labels: Tensor
-    ) -> GeneratorStep:
+    def semantic_tokens(self) -> Tensor:
+        """(K, C) the class vectors, projected to the width of an embedding."""
+        return self.semantic_projection(self.class_vectors)
+
+    def generator_step(self, tokens: Tensor, real: Tensor, labels: Tensor) -> GeneratorStep:
+        """Synthesise embeddings like the real ones, and those of the unseen classes.
+
+        Args:
+            tokens: (K, C) semantic tokens.
+            real: (N, C) matched embeddings.
+            labels: (N,) int64, seen classes.
+        """
+        synthetic = self.generator(tokens[labels])
         weight, bias = self.classifier.weight.detach(), self.classifier.bias.detach()
-        seen_labels = torch.searchsorted(self.seen, labels)
         groups = None
         if self.disentangler is not None:
-            embeddings, group_labels = synthetic, seen_labels
+            embeddings, group_labels = synthetic, torch.searchsorted(self.seen, labels)
             if self.structure_source == "both":
                 embeddings = torch.cat((synthetic, real.to(synthetic.dtype)))
-                group_labels = seen_labels.repeat(2)
+                group_labels = group_labels.repeat(2)
             unseen = self.generator(tokens[self.unseen])
             groups = (
                 _group(self.disentangler, embeddings, group_labels, tokens[self.seen]),
@@ -228,16 +248,22 @@ class PADing(Mask2Former):
         return GeneratorStep(
             synthetic=synthetic,
             real=real,
-            seen_logits=F.linear(synthetic, weight[self.seen], bias[self.seen]),
-            seen_labels=seen_labels,
+            guiding_logits=F.linear(synthetic, weight[self.guiding], bias[self.guiding]),
+            guiding_labels=torch.searchsorted(self.guiding, labels),
             groups=groups,
         )
 
-    def _classifier_step(
-        self, tokens: Tensor, embeddings: Tensor, labels: Tensor
+    def classifier_step(
+        self, tokens: Tensor, embeddings: Tensor, labels: Tensor, drawn: Tensor
     ) -> ClassifierStep:
-        drawn = torch.randperm(len(self.unseen), device=self.unseen.device)
-        drawn = self.unseen[drawn[: self.num_unseen_classes]].repeat(self.num_per_unseen_class)
+        """Classify real embeddings, and one synthetic embedding for each unseen class drawn.
+
+        Args:
+            tokens: (K, C) semantic tokens.
+            embeddings: (R, C) real embeddings.
+            labels: (R,) int64 in [0, K].
+            drawn: (D,) int64, unseen classes.
+        """
         with torch.no_grad():
             synthetic = self.generator(tokens[drawn])
         return ClassifierStep(
@@ -245,6 +271,31 @@ class PADing(Mask2Former):
             labels=torch.cat((labels, drawn)),
             unseen=self.unseen,
         )
+
+
+def guiding_classes(split: ClassSplit, choice: str) -> tuple[int, ...]:
+    """Outputs of the classifier, ascending, that guide the generator (METHOD: L_cls).
+
+    Args:
+        choice: "seen", or "first_156" for the published code's slip: it cuts the logits at 156
+            whatever the data, which is right for COCO-Stuff 156/15 alone.
+
+    Raises:
+        InputError: another choice, or one that leaves out a seen class.
+    """
+    if choice == "seen":
+        return split.seen
+    if choice != "first_156":
+        raise InputError(
+            f'MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS is {choice!r}; use "seen" or "first_156"'
+        )
+    if split.seen[-1] >= _PUBLISHED_CUT:
+        raise InputError(
+            f"MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS first_156: the seen class "
+            f"{split.names[split.seen[-1]]!r} of split {split.name} is not among them; "
+            'use "seen"'
+        )
+    return tuple(range(min(_PUBLISHED_CUT, split.num_classes + 1)))
 
 
 def _group(disentangler: Disentangler, embeddings: Tensor, labels: Tensor, tokens: Tensor) -> Group:

@@ -50,8 +50,8 @@ def generator_step(rng: torch.Generator, rows: int) -> GeneratorStep:
     return GeneratorStep(
         synthetic=torch.randn(rows, WIDTH, generator=rng).requires_grad_(),
         real=torch.randn(rows, WIDTH, generator=rng),
-        seen_logits=torch.randn(rows, SEEN, generator=rng).requires_grad_(),
-        seen_labels=torch.randint(SEEN, (rows,), generator=rng),
+        guiding_logits=torch.randn(rows, SEEN, generator=rng).requires_grad_(),
+        guiding_labels=torch.randint(SEEN, (rows,), generator=rng),
         groups=(group(rng, rows, SEEN), group(rng, UNSEEN, UNSEEN)),
     )
 
@@ -64,7 +64,7 @@ def test_weight_of_each_term(criterion: ZeroShotCriterion, rng: torch.Generator)
     def mean(loss) -> float:
         return (loss(seen).item() + loss(unseen).item()) / 2
 
-    verdict = F.cross_entropy(step.seen_logits, step.seen_labels).item()
+    verdict = F.cross_entropy(step.guiding_logits, step.guiding_labels).item()
     alignment = alignment_loss(
         seen.parts.related, unseen.parts.related, seen.tokens, unseen.tokens, 0.1
     )

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from pading.data.splits import ClassInfo, ClassSplit
 from pading.errors import InputError
+from pading.modeling.pading import guiding_classes
 
 UNSEEN = (1, 3)
 NO_OBJECT = 5
@@ -56,6 +58,26 @@ def test_every_loss_is_finite(
     losses = losses_of(model, rng)
     assert len(losses) == 7
     assert all(value.isfinite() and value > 0 for value in losses.values())
+
+
+@pytest.mark.parametrize(("choice", "classes"), [("seen", (0, 2, 4)), ("first_156", range(6))])
+def test_logits_that_guide_the_generator(
+    choice: str, classes: tuple[int, ...], make_model: Callable, rng: torch.Generator, seed: int
+) -> None:
+    model = make_model("PADing", {"MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS": choice}).eval()
+    labels = torch.tensor([4, 0, 2])
+    real = torch.randn(3, 32, generator=rng)
+    step = model.generator_step(model.semantic_tokens(), real, labels)
+    logits = model.classifier(step.synthetic)
+    torch.testing.assert_close(step.guiding_logits, logits[:, list(classes)])
+    own = step.guiding_logits.gather(1, step.guiding_labels[:, None])
+    torch.testing.assert_close(own, logits.gather(1, labels[:, None]))
+
+
+def test_a_cut_that_would_lose_a_seen_class() -> None:
+    infos = tuple(ClassInfo(i + 1, f"class {i}", True, i == 0) for i in range(157))
+    with pytest.raises(InputError, match="the seen class 'class 156' of split long is not among"):
+        guiding_classes(ClassSplit("long", infos), "first_156")
 
 
 def test_without_structure_there_is_no_disentangler(
@@ -149,6 +171,10 @@ def test_the_classifier_decides_at_inference(
         (
             {"MODEL.ZERO_SHOT.STRUCTURE_SOURCE": "real"},
             r"MODEL\.ZERO_SHOT\.STRUCTURE_SOURCE is 'real'",
+        ),
+        (
+            {"MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS": "first"},
+            r"MODEL\.ZERO_SHOT\.GENERATOR_CLASS_LOGITS is 'first'",
         ),
         ({"MODEL.CLASS_VECTORS": "coco_minilm"}, "class vectors coco_minilm, split 'kitchen'"),
     ],
