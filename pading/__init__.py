@@ -4,12 +4,14 @@ from pading.config import load_config
 from pading.data.datasets import register_datasets
 from pading.losses import SetCriterion, ZeroShotCriterion
 from pading.modeling import Mask2Former, PADing, SwinTransformer
+from pading.prediction import Predictor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Mask2Former",
     "PADing",
+    "Predictor",
     "SetCriterion",
     "SwinTransformer",
     "ZeroShotCriterion",

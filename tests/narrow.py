@@ -1,5 +1,14 @@
 """The narrowest model that is still whole, for tests that build or train one."""
 
+from pathlib import Path
+
+import torch
+from detectron2.modeling import build_model
+
+from pading import load_config, register_datasets
+
+SHAPES = Path(__file__).resolve().parents[1] / "configs" / "shapes" / "PADing.yaml"
+
 NARROW = {
     "MODEL.DEVICE": "cpu",
     "MODEL.SEGMENTER.HIDDEN_DIM": 32,
@@ -14,3 +23,14 @@ NARROW = {
     "MODEL.GENERATOR.FFN_DIM": 32,
     "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD": 0.0,
 }
+NARROW_OVERRIDES = [str(part) for pair in NARROW.items() for part in pair]
+
+
+def save_random_weights(folder: Path) -> Path:
+    """A checkpoint of the narrow model of :data:`SHAPES`, as training leaves it."""
+    cfg = load_config(str(SHAPES), NARROW_OVERRIDES)
+    register_datasets(cfg)
+    torch.manual_seed(0)
+    path = folder / "model_final.pth"
+    torch.save({"model": build_model(cfg).state_dict()}, path)
+    return path

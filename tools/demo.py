@@ -24,7 +24,7 @@ from pading.engine.setup import exit_on_input_error
 from pading.evaluation.groups import Scores
 from pading.evaluation.panoptic import score_panoptic
 from pading.evaluation.report import comparison_table, without_nan
-from pading.visualize import PanopticMap, SheetRow, panoptic_sheet
+from pading.visualize import SegmentMap, SheetRow, write_sheet
 
 _TOOLS = Path(__file__).parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"
@@ -139,17 +139,17 @@ def draw_scenes(predictions: Path, split: ClassSplit, path: Path, count: int) ->
         )
         for a in chosen
     ]
-    panoptic_sheet(rows, split, path, title="Shapes: unseen classes by their names alone")
+    write_sheet(rows, split, path, title="Shapes: unseen classes by their names alone")
 
 
-def panoptic_map(annotation: dict, folder: Path, split: ClassSplit) -> PanopticMap:
+def panoptic_map(annotation: dict, folder: Path, split: ClassSplit) -> SegmentMap:
     """One annotation of a COCO panoptic file with the PNG that belongs to it."""
     ids = rgb2id(np.asarray(Image.open(folder / annotation["file_name"]).convert("RGB")))
     segments = [
         {**s, "category_id": split.contiguous_id[s["category_id"]]}
         for s in annotation["segments_info"]
     ]
-    return PanopticMap(ids, segments)
+    return SegmentMap(ids, segments)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,12 @@ def check_device(device: str) -> None:
         )
 
 
-def check_output_folder(folder: str | Path) -> None:
+def check_output_folder(folder: str | Path, setting: str = "OUTPUT_DIR") -> None:
     """Create the folder that results go to, and try to write there.
+
+    Args:
+        folder: the folder.
+        setting: the key or option that names it.
 
     Raises:
         InputError: it, or a parent, cannot be created or written, or is a file.
@@ -51,6 +55,6 @@ def check_output_folder(folder: str | Path) -> None:
             file.write(b"\0")
     except OSError as error:
         raise InputError(
-            f"OUTPUT_DIR {folder}: cannot write there ({error.strerror}); name a folder that can "
-            "be written with OUTPUT_DIR, or make room or change its permissions"
+            f"{setting} {folder}: cannot write there ({error.strerror}); name a folder that can "
+            f"be written with {setting}, or make room or change its permissions"
         ) from error

@@ -38,7 +38,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     amp_dtype(cfg)
     uses_stored_embeddings(cfg)
     check_output_folder(cfg.OUTPUT_DIR)
-    check_weights(cfg, args)
+    check_weights(cfg, needed=args.eval_only and not args.resume)
     split = check_datasets(cfg, training=not args.eval_only)
     if cfg.MODEL.META_ARCHITECTURE == "PADing":
         load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
@@ -46,14 +46,17 @@ def setup(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
-def check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """Refuse a missing file of weights; what is in it is checked when it is loaded."""
+def check_weights(cfg: CfgNode, needed: bool) -> None:
+    """Refuse a missing file of weights; what is in it is checked when it is loaded.
+
+    Args:
+        cfg: the configuration.
+        needed: refuse to go without weights too.
+    """
     weights = cfg.MODEL.WEIGHTS
-    if not weights:
-        if args.eval_only and not args.resume:
-            raise InputError("--eval-only: no weights; give them as MODEL.WEIGHTS FILE")
-        return
-    if "://" not in weights and not os.path.isfile(weights):
+    if needed and not weights:
+        raise InputError("no weights; give those of a trained model as MODEL.WEIGHTS FILE")
+    if weights and "://" not in weights and not os.path.isfile(weights):
         raise InputError(f"MODEL.WEIGHTS {weights}: there is no such file")
 
 

@@ -21,6 +21,7 @@ from pading.data.rle import check_rle
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
+from pading.evaluation.formats import coco_detections
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic import check_images
 
@@ -196,19 +197,13 @@ class InstanceEvaluator(TaskEvaluator):
 
     def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> list[dict[str, Any]]:
         instances = output["instances"].to("cpu")
-        masks = instances.pred_masks.numpy().astype(np.uint8)
-        codes = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
-        classes, scores = instances.pred_classes.tolist(), instances.scores.tolist()
-        return [
-            {
-                "image_id": image["image_id"],
-                "category_id": self._split.classes[label].id,
-                "bbox": coco_mask.toBbox(code).tolist(),
-                "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
-                "score": score,
-            }
-            for code, label, score in zip(codes, classes, scores, strict=True)
-        ]
+        found = coco_detections(
+            instances.pred_masks.numpy(),
+            instances.pred_classes.tolist(),
+            instances.scores.tolist(),
+            self._split,
+        )
+        return [{"image_id": image["image_id"], **detection} for detection in found]
 
     def score(self, records: Mapping[Any, Any]) -> tuple[Scores, ...]:
         detections = [detection for part in records.values() for detection in part]

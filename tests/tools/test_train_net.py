@@ -100,7 +100,7 @@ def test_mixed_precision(stage: str, dtype: str, converted: Path, tmp_path: Path
         (("DATASETS.TRAIN", "('shapes_panoptic_val',)"), "may hold unseen classes"),
         (("SOLVER.MAX_ITERS", "3"), "did you mean SOLVER.MAX_ITER?"),
         (("SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "int8"), "SOLVER.AMP.DTYPE is 'int8'"),
-        (("--eval-only",), "--eval-only: no weights; give them as MODEL.WEIGHTS FILE"),
+        (("--eval-only",), "no weights; give those of a trained model as MODEL.WEIGHTS FILE"),
     ],
 )
 def test_bad_input(

@@ -1,0 +1,167 @@
+"""Prediction on image files: loading beside the model, writing beside it, one report in the end."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pading.data.images import read_image
+from pading.errors import InputError
+from pading.prediction.predictor import Predictor, Preparation
+from pading.prediction.writing import ImageWriter, Record, Source, collecting
+
+# A process more is worth its start if it has so many images to write.
+_IMAGES_PER_WRITER = 16
+
+
+def find_images(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
+    """The images that files and folders name.
+
+    Args:
+        inputs: files are taken as they are; of a folder (not of folders in it), what has the
+            extension of an image and is not hidden.
+
+    Returns:
+        the images in order, and what of the folders was passed over.
+
+    Raises:
+        InputError: no such file, or no image at all.
+    """
+    Image.init()
+    readable = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    images: list[Path] = []
+    others: list[Path] = []
+    for path in map(Path, inputs):
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder")
+        entries = [path]
+        if path.is_dir():
+            try:
+                entries = sorted(path.iterdir())
+            except OSError as error:
+                raise InputError(f"{path}: cannot list this folder: {error.strerror}") from error
+        for entry in entries:
+            wanted = entry.suffix.lower() in readable and not entry.name.startswith(".")
+            (images if entry is path or (wanted and entry.is_file()) else others).append(entry)
+    if not images:
+        raise InputError(f"{', '.join(map(str, inputs))}: no image there; name images, or a folder")
+    return list(dict.fromkeys(images)), others
+
+
+def predict_files(
+    predictor: Predictor,
+    images: Sequence[Path],
+    output: str | Path,
+    workers: int = 0,
+    overlays: bool = True,
+    min_score: float = 0.3,
+) -> list[str]:
+    """Predict on image files and write results in COCO's formats.
+
+    Of each task that is on, ``output`` gets
+
+    - ``panoptic.json`` and ``panoptic/NAME.png``: COCO's panoptic format;
+    - ``instance.json``: COCO's results format, boxes and RLE masks;
+    - ``semantic/NAME.png``: label maps of class ids, and ``semantic.json``: images and classes;
+    - ``TASK_overlays/NAME.png``: pictures.
+
+    NAME is the image's without extension (with it, where two would be one). An image's id is its
+    name, or the number that the name is if all are numbers, as COCO's are. Every file is written
+    whole or not at all. The JSON files of an earlier run are removed first and written last, its
+    other files are replaced one by one or stay.
+
+    Args:
+        predictor: the model.
+        images: an image that cannot be read is left out.
+        output: a folder that can be written to.
+        workers: processes that load and, of many images, write; 0: this process does.
+        overlays: whether to draw pictures.
+        min_score: see :func:`~pading.prediction.predictor.draw_prediction`.
+
+    Returns:
+        what is wrong with the images that could not be read.
+
+    Raises:
+        InputError: the output cannot be written.
+    """
+    sources = _name(images)
+    loader = DataLoader(
+        _ImageFiles([source.path for source in sources], predictor.prepare),
+        batch_size=None,
+        collate_fn=_unchanged,
+        num_workers=min(workers, len(sources)),
+    )
+    write = ImageWriter(Path(output), predictor.split, min_score if overlays else None)
+    writers = min(workers, len(sources) // _IMAGES_PER_WRITER)
+    # Forked, as the loader's are, so that they start at once; they never touch the GPU.
+    pool = ProcessPoolExecutor(writers, get_context("fork")) if writers else None
+    unreadable: list[str] = []
+    pending: deque[Future[Record]] = deque()
+    with (
+        pool or nullcontext(),
+        collecting(Path(output), predictor.split, predictor.tasks) as collection,
+    ):
+        bar = tqdm(loader, "predicting", unit=" images")
+        for source, (image, inputs, problem) in zip(sources, bar, strict=True):
+            if problem:
+                unreadable.append(problem)
+                continue
+            raw = predictor.infer(inputs)
+            if pool is None:
+                collection.add(write(source, image, raw))
+                continue
+            pending.append(pool.submit(write, source, image, raw))
+            while len(pending) > 2 * writers:
+                collection.add(pending.popleft().result())
+        for future in pending:
+            collection.add(future.result())
+    return unreadable
+
+
+class _ImageFiles(Dataset):
+    """Images as they are and as the model takes them, or what is wrong with them."""
+
+    def __init__(self, paths: Sequence[Path], prepare: Preparation) -> None:
+        self._paths = paths
+        self._prepare = prepare
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, place: int) -> tuple[np.ndarray | None, dict[str, Any], str]:
+        try:
+            image = read_image(str(self._paths[place]))
+        except InputError as error:
+            return None, {}, str(error)
+        return image, self._prepare(image), ""
+
+
+def _unchanged(loaded: Any) -> Any:
+    """Instead of PyTorch's conversion of arrays to tensors."""
+    return loaded
+
+
+def _name(images: Sequence[Path]) -> list[Source]:
+    """Names and ids of results, no two alike.
+
+    Raises:
+        InputError: two images of one name.
+    """
+    stems = Counter(path.stem for path in images)
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in images]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"two images are called {twice}; predict on them into different folders")
+    numbers = {int(name) for name in names if name.isascii() and name.isdecimal()}
+    ids: Sequence[int | str] = names
+    if len(numbers) == len(names):
+        ids = [int(name) for name in names]
+    return [Source(*source) for source in zip(images, names, ids, strict=True)]

@@ -1,0 +1,167 @@
+"""The files of a prediction: those of each image, and those that all images have in common."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from pading.data.files import replacing, write_json
+from pading.data.splits import ClassSplit
+from pading.errors import InputError
+from pading.evaluation.formats import categories, panoptic_png
+from pading.prediction.predictor import draw_prediction, finish
+
+TASKS = ("panoptic", "instance", "semantic")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file, the name of its results (without extension), and its id in them."""
+
+    path: Path
+    name: str
+    image_id: int | str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the files in common hold of one image."""
+
+    image: dict[str, Any]
+    annotation: dict[str, Any] | None
+    detections: list[dict[str, Any]] | None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot write ({error.strerror or error}); make room, change its permissions "
+            "or name another folder"
+        ) from error
+
+
+@dataclass(frozen=True)
+class ImageWriter:
+    """Writes the files of one image; can be sent to another process.
+
+    Args:
+        folder: of all results.
+        split: the classes.
+        min_score: see :func:`~pading.prediction.predictor.draw_prediction`; None: no pictures.
+    """
+
+    folder: Path
+    split: ClassSplit
+    min_score: float | None
+
+    def __call__(self, source: Source, image: np.ndarray, raw: dict[str, Any]) -> Record:
+        """
+        Args:
+            source: names the files.
+            image: H x W x 3, uint8, RGB.
+            raw: of :meth:`~pading.prediction.predictor.Predictor.infer`.
+        """
+        height, width = image.shape[:2]
+        found = finish(raw, self.split, (height, width))
+        name = f"{source.name}.png"
+        annotation = None
+        if found.panoptic is not None:
+            annotation = {
+                "image_id": source.image_id,
+                "file_name": name,
+                "segments_info": found.panoptic.segments,
+            }
+            png = panoptic_png(found.panoptic.ids)
+            with _naming(self.folder), replacing(self.folder / "panoptic" / name) as temporary:
+                Path(temporary).write_bytes(png)
+        if found.semantic is not None:
+            self._save("semantic", name, found.semantic)
+        if self.min_score is not None:
+            pictures = draw_prediction(image, found, self.split, self.min_score)
+            for task, picture in pictures.items():
+                self._save(f"{task}_overlays", name, picture)
+        return Record(
+            {
+                "id": source.image_id,
+                "file_name": source.path.name,
+                "height": height,
+                "width": width,
+            },
+            annotation,
+            found.instance and [{"image_id": source.image_id, **d} for d in found.instance],
+        )
+
+    def _save(self, folder: str, name: str, pixels: np.ndarray) -> None:
+        with _naming(self.folder), replacing(self.folder / folder / name) as temporary:
+            Image.fromarray(pixels).save(temporary, compress_level=1)
+
+
+class Collection:
+    """The JSON files: the instances are written as they come, since they can be very many."""
+
+    def __init__(self, folder: Path, split: ClassSplit, instances: IO[str] | None) -> None:
+        """
+        Args:
+            folder: of all results.
+            split: the classes.
+            instances: where the list of detections goes; None where there are none.
+        """
+        self._folder = folder
+        self._split = split
+        self._instances = instances
+        self._separator = "["
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, record: Record) -> None:
+        """Take an image's record."""
+        self._images.append(record.image)
+        if record.annotation:
+            self._annotations.append(record.annotation)
+        for detection in record.detections or ():
+            self._extend(f"{self._separator}\n{json.dumps(detection)}")
+            self._separator = ","
+
+    def write(self, tasks: tuple[str, ...]) -> None:
+        """Finish the list of detections, and write the files of the other tasks."""
+        self._extend("]" if self._separator == "," else "[]")
+        common = {"images": self._images, "categories": categories(self._split)}
+        with _naming(self._folder):
+            if "panoptic" in tasks:
+                content = {**common, "annotations": self._annotations}
+                write_json(self._folder / "panoptic.json", content)
+            if "semantic" in tasks:
+                write_json(self._folder / "semantic.json", common)
+
+    def _extend(self, text: str) -> None:
+        if self._instances is not None:
+            with _naming(self._folder):
+                self._instances.write(text)
+
+
+@contextmanager
+def collecting(folder: Path, split: ClassSplit, tasks: tuple[str, ...]) -> Iterator[Collection]:
+    """Collect records; the files appear when the block succeeds.
+
+    Those of an earlier run are removed first, so that where one stands it speaks of what is there.
+    """
+    with _naming(folder):
+        for task in TASKS:
+            (folder / f"{task}.json").unlink(missing_ok=True)
+    if "instance" not in tasks:
+        collection = Collection(folder, split, None)
+        yield collection
+        collection.write(tasks)
+        return
+    with replacing(folder / "instance.json") as name, open(name, "w", encoding="utf-8") as file:
+        collection = Collection(folder, split, file)
+        yield collection
+        collection.write(tasks)
