@@ -133,10 +133,25 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     # Add standard normal noise within the generator, so that one class gives many embeddings.
     g.NOISE = True
 
+    cfg.MODEL.STORE = st = CfgNode()
+    # Folder that tools/store_embeddings.py made, for the same weights, data and augmentation. "":
+    # a run that wants one makes its own first, in OUTPUT_DIR/embeddings, as the keys below say.
+    st.PATH = ""
+    # How often each image is seen, augmented anew each time.
+    st.AUGMENTATIONS = 1
+    # Share of unmatched queries to keep, in (0, 1]; the loss weighs them up by its inverse.
+    st.NO_OBJECT_SHARE = 0.1
+    # Type of the stored numbers: "float16" or "float32".
+    st.DTYPE = "float16"
+    # Images in one file; a store that was interrupted goes on after its last whole file.
+    st.SHARD_IMAGES = 1200
+
     cfg.MODEL.ZERO_SHOT = z = CfgNode()
-    # Where stage 2's embeddings come from: "images" in every step (as published), or "stored": one
-    # pass over the training set, held in memory.
-    z.SOURCE = "images"
+    # Where stage 2's embeddings come from: "images" in every step (as published); "stored": from
+    # MODEL.STORE; "auto": stored where MODEL.STORE.PATH names a store, from images otherwise.
+    z.SOURCE = "auto"
+    # Draw stored embeddings evenly over the classes rather than by whole images.
+    z.CLASS_BALANCED = False
     # Bandwidths sigma of the moment-matching kernel, as in exp(-|a - b|^2 / (2 sigma)).
     z.MOMENT_BANDWIDTHS = [2.0, 5.0, 10.0, 20.0, 40.0, 80.0]
     # Weight of the classifier's cross-entropy on the generator's synthetic seen embeddings.

@@ -1,93 +1,151 @@
-"""Stage 2 from stored embeddings: the frozen segmenter sees the training set once."""
+"""Stage 2 from stored embeddings: endless batches out of a store (:mod:`pading.engine.store`)."""
 
+import logging
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList
-from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch import Tensor
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from pading.data.batches import SeededSamples, share_of_batch, training_entries
-from pading.data.mappers import SegmentationMapper
-from pading.data.randomness import Stream, generator, seed_everything
+from pading.data.batches import share_of_batch
+from pading.data.randomness import Stream, generator
+from pading.engine.extraction import Extraction, check_store_settings
+from pading.engine.store import HEADER, EmbeddingStore, Header
 from pading.errors import InputError
 from pading.modeling.pading import PADing
 
+logger = logging.getLogger(__name__)
+
+Random = np.random.Generator
+
 
 class StoredEmbeddings:
-    """Endless batches of labelled embeddings, drawn with replacement by image.
+    """Endless batches of labelled embeddings, each a function of the seed and of its iteration.
 
-    The embeddings are collected when the first batch is asked for, that is, after the weights have
-    been loaded, and held in memory: 4 * Q * C bytes for an image (0.1 MB at the published size), so
-    this is for data sets of thousands of images. Every process collects a share and holds all, so
-    that what is drawn does not depend on their number. What is collected and drawn depends on the
-    seed alone: a resumed run collects the same embeddings again.
+    The store is opened (and the run's own made) when the first batch is asked for, that is, after
+    the weights have been loaded, which it must fit. A batch is drawn for all processes together,
+    and each takes its share.
     """
 
     def __init__(self, cfg: CfgNode, model: PADing, seed: int) -> None:
         """
         Args:
-            cfg: DATASETS.TRAIN, DATALOADER, SOLVER.IMS_PER_BATCH and INPUT are read.
-            model: labels the embeddings.
+            cfg: MODEL.STORE, MODEL.ZERO_SHOT.CLASS_BALANCED, SOLVER.IMS_PER_BATCH are read.
+            model: labels the embeddings, where the store has to be made.
             seed: of the run; may be set until the first batch is asked for.
         """
-        self.model, self.seed = model, seed
+        self.cfg, self.model, self.seed = cfg, model, seed
         self.images_per_batch = cfg.SOLVER.IMS_PER_BATCH
-        self.share = share_of_batch(self.images_per_batch)
-        self.num_workers = cfg.DATALOADER.NUM_WORKERS
-        self.entries = DatasetFromList(training_entries(cfg), copy=False)
-        self.mapper = SegmentationMapper(cfg, is_train=True)
+        share_of_batch(self.images_per_batch)  # refuses what cannot be shared
 
-    def starting_at(self, iteration: int) -> Iterator[dict[str, Tensor]]:
+    def starting_at(self, iteration: int) -> Iterator[dict[str, Any]]:
         """The batches of this iteration and those that follow.
 
-        Each holds ``embeddings`` (R, C) and ``labels`` (R,), as PADing's forward takes them.
+        They are what PADing's forward takes by name: ``embeddings`` (R, C), ``labels`` (R,) and
+        ``no_object_share``.
         """
-        embeddings, labels = self._collect()
+        store = open_store(self.cfg, self.model)
+        draw = BalancedRows(store) if self.cfg.MODEL.ZERO_SHOT.CLASS_BALANCED else ImageRows(store)
+        device = self.model.device
         while True:
-            draw = generator(self.seed, Stream.ORDER, iteration)
-            numbers = draw.integers(len(embeddings), size=self.images_per_batch)[self.share]
-            drawn = torch.from_numpy(numbers).to(embeddings.device)
+            random = generator(self.seed, Stream.ORDER, iteration)
+            rows = draw.rows(self.images_per_batch, random, comm.get_rank(), comm.get_world_size())
             yield {
-                "embeddings": embeddings[drawn].flatten(0, 1),
-                "labels": labels[drawn].flatten(),
+                "embeddings": store.embeddings(rows).to(device, non_blocking=True),
+                "labels": store.labels[rows].to(device, non_blocking=True),
+                "no_object_share": store.no_object_share,
             }
             iteration += 1
 
-    def _collect(self) -> tuple[Tensor, Tensor]:
-        """(images, Q, C) embeddings and (images, Q) labels, on the model's device."""
-        mine = [(number,) for number in InferenceSampler(len(self.entries))]
-        size = self.share.stop - self.share.start
-        batches = [mine[i : i + size] for i in range(0, len(mine), size)]
-        images = DataLoader(
-            SeededSamples(self.entries, self.mapper, self.seed),
-            batch_sampler=batches,
-            num_workers=self.num_workers,
-            collate_fn=list,
-        )
-        found = []
-        progress = tqdm(images, "embeddings", disable=not comm.is_main_process())
-        for places, batch in zip(batches, progress, strict=True):
-            seed_everything(self.seed, Stream.EMBEDDINGS, *places[0])
-            labelled = self.model.labelled_embeddings(batch)
-            found.append([x.unflatten(0, (len(batch), -1)) for x in labelled])
-        shares = comm.all_gather([torch.cat(x).cpu() for x in zip(*found, strict=True)])
-        # A process without images has nothing to give.
-        embeddings, labels = (torch.cat(x) for x in zip(*filter(len, shares), strict=True))
-        return embeddings.to(self.model.device), labels.to(self.model.device)
+
+class ImageRows:
+    """Draws whole images, with replacement."""
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        self.store = store
+
+    def rows(
+        self, images: int, random: np.random.Generator, process: int = 0, processes: int = 1
+    ) -> Tensor:
+        """Rows of so many images: the share of one of several processes."""
+        items = random.integers(self.store.header.items, size=images)
+        mine = np.array_split(items, processes)[process]
+        return self.store.item_rows(torch.from_numpy(mine))
+
+
+class BalancedRows:
+    """Draws as many rows as whole images have on average, the matched ones evenly over classes."""
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        parts = {k: (store.labels == k).nonzero()[:, 0] for k in store.labels.unique().tolist()}
+        self.unmatched = parts.pop(store.no_object, torch.empty(0, dtype=torch.int64))
+        self.matched = list(parts.values())
+        self.items = store.header.items
+
+    def rows(
+        self, images: int, random: np.random.Generator, process: int = 0, processes: int = 1
+    ) -> Tensor:
+        """As many rows as so many images have: the share of one of several processes."""
+
+        def some(rows: Tensor, count: int) -> Tensor:
+            return rows[random.integers(max(len(rows), 1), size=count)]
+
+        drawn = [some(self.unmatched, round(images * len(self.unmatched) / self.items))]
+        if self.matched:
+            count = max(round(images * sum(map(len, self.matched)) / self.items), 1)
+            counts = np.bincount(random.integers(len(self.matched), size=count))
+            drawn += [some(p, n) for p, n in zip(self.matched, counts.tolist(), strict=False)]
+        return torch.cat(drawn)[process::processes]
+
+
+def open_store(cfg: CfgNode, model: PADing) -> EmbeddingStore:
+    """The store that stage 2 is to learn from; without MODEL.STORE.PATH the run's own is made.
+
+    Raises:
+        InputError: a store that does not fit the model, its data or its settings, or is unfinished.
+    """
+    extraction = Extraction(cfg, model)
+    folder = Path(cfg.MODEL.STORE.PATH or Path(cfg.OUTPUT_DIR) / "embeddings")
+    if not cfg.MODEL.STORE.PATH:
+        if comm.is_main_process() and not _is_of(folder, extraction.header):
+            shutil.rmtree(folder, ignore_errors=True)
+        comm.synchronize()
+        extraction.write(folder, comm.get_rank(), comm.get_world_size())
+        comm.synchronize()
+    store = EmbeddingStore(folder, model.split)
+    store.header.require(extraction.header, folder)
+    logger.info(
+        "Stage 2 learns from %s: %d embeddings of %d images x %d augmentations",
+        *(folder, len(store.labels), store.header.images, store.header.settings["AUGMENTATIONS"]),
+    )
+    return store
+
+
+def _is_of(folder: Path, header: Header) -> bool:
+    """Whether the run's own store can be kept; one of an earlier run with other settings cannot."""
+    return not (folder / HEADER).exists() or Header.read(folder) == header
 
 
 def uses_stored_embeddings(cfg: CfgNode) -> bool:
     """Whether stage 2 learns from stored embeddings.
 
     Raises:
-        InputError: MODEL.ZERO_SHOT.SOURCE is neither "images" nor "stored".
+        InputError: MODEL.ZERO_SHOT.SOURCE is none of "auto", "images" and "stored", or
+            MODEL.STORE.PATH, where it is used, holds no store, or MODEL.STORE asks for what cannot
+            be.
     """
-    source = cfg.MODEL.ZERO_SHOT.SOURCE
-    if source not in ("images", "stored"):
-        raise InputError(f'MODEL.ZERO_SHOT.SOURCE is {source!r}; use "images" or "stored"')
-    return cfg.MODEL.META_ARCHITECTURE == "PADing" and source == "stored"
+    source, path = cfg.MODEL.ZERO_SHOT.SOURCE, cfg.MODEL.STORE.PATH
+    if source not in ("auto", "images", "stored"):
+        raise InputError(f'MODEL.ZERO_SHOT.SOURCE is {source!r}; use "auto", "images" or "stored"')
+    stored = source == "stored" or (source == "auto" and bool(path))
+    if cfg.MODEL.META_ARCHITECTURE != "PADing" or not stored:
+        return False
+    check_store_settings(cfg)
+    if path:
+        Header.read(path)
+    return True

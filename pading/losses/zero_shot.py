@@ -133,5 +133,5 @@ class ZeroShotCriterion(nn.Module):
         """Class-weighted cross-entropy on real and synthetic embeddings."""
         weight = torch.ones(step.logits.shape[-1], device=step.logits.device)
         weight[step.unseen] = self.unseen_weight
-        weight[-1] = self.no_object_weight
+        weight[-1] = self.no_object_weight / step.no_object_share
         return F.cross_entropy(step.logits.float(), step.labels, weight)

@@ -4,7 +4,7 @@ The segmenter is frozen; a generator synthesises embeddings of unseen classes, a
 retrained on them and on real ones.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -66,6 +66,8 @@ class ClassifierStep(NamedTuple):
     """(R,) int64 in [0, K]; K is no-object."""
     unseen: Tensor
     """(U,) int64, the unseen classes."""
+    no_object_share: float = 1.0
+    """Share of the unmatched queries that are among the rows, in (0, 1]."""
 
 
 @META_ARCH_REGISTRY.register()
@@ -144,6 +146,7 @@ class PADing(Mask2Former):
         self.zero_shot_criterion = zero_shot_criterion
         for part in (self.backbone, self.sem_seg_head):
             part.requires_grad_(False)
+        self.train()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -174,7 +177,7 @@ class PADing(Mask2Former):
         self.sem_seg_head.eval()
         return self
 
-    def forward(self, batch: list[dict] | dict[str, Tensor]) -> dict[str, Tensor] | list[dict]:
+    def forward(self, batch: list[dict] | dict[str, Any]) -> dict[str, Tensor] | list[dict]:
         """As :meth:`Mask2Former.forward`; in training the losses are those of stage 2.
 
         In training ``batch`` may also hold what :meth:`zero_shot_losses` takes, by name.
@@ -200,12 +203,16 @@ class PADing(Mask2Former):
         labels = self.criterion.query_labels(predictions, self.targets(batch, images))
         return predictions.embeddings.flatten(0, 1), labels.flatten()
 
-    def zero_shot_losses(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def zero_shot_losses(
+        self, embeddings: Tensor, labels: Tensor, no_object_share: float = 1.0
+    ) -> dict[str, Tensor]:
         """Losses of generator and classifier; they touch disjoint parameters.
 
         Args:
             embeddings: (R, C) class embeddings of queries, without gradient.
             labels: (R,) int64 in [0, K]; K is no-object.
+            no_object_share: which share of the unmatched queries these are; their loss is weighed
+                up by its inverse.
         """
         tokens = self.semantic_tokens()
         matched = labels < self.split.num_classes
@@ -213,6 +220,7 @@ class PADing(Mask2Former):
         drawn = torch.randperm(len(self.unseen), device=self.unseen.device)
         drawn = self.unseen[drawn[: self.num_unseen_classes]].repeat(self.num_per_unseen_class)
         classifier = self.classifier_step(tokens, embeddings, labels, drawn)
+        classifier = classifier._replace(no_object_share=no_object_share)
         return self.zero_shot_criterion(generator, classifier)
 
     def semantic_tokens(self) -> Tensor:

@@ -1,35 +1,22 @@
-"""Stored embeddings: one pass over the training images, then batches that keep images together."""
+"""Stage 2's batches out of a store: the run's own, made once, or one that is named."""
 
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 import pading
 from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
-from pading.engine.embeddings import StoredEmbeddings, uses_stored_embeddings
+from pading.engine.embeddings import StoredEmbeddings, open_store, uses_stored_embeddings
+from pading.engine.extraction import Extraction
 from pading.errors import InputError
+from tests.narrow import NARROW
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "shapes" / "PADing.yaml"
-IMAGES, QUERIES, WIDTH = 5, 3, 2
-
-
-class Recorder:
-    """Stands for the model: an image's embeddings are its number, its labels count its queries."""
-
-    device = torch.device("cpu")
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    def labelled_embeddings(self, batch: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
-        numbers = [int(Path(image["file_name"]).stem) for image in batch]
-        self.seen += numbers
-        embeddings = torch.tensor(numbers).float()[:, None, None].expand(-1, QUERIES, WIDTH)
-        labels = torch.arange(QUERIES).repeat(len(batch))
-        return embeddings.flatten(0, 1), labels
+IMAGES, QUERIES, WIDTH = 5, 8, 32
 
 
 @pytest.fixture
@@ -37,27 +24,75 @@ def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     settings = ShapesSettings(seed=0, train=IMAGES, val=1, size=64)
     generate(tmp_path / "shapes", load_split("shapes"), settings, workers=1)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    cfg = pading.load_config(str(CONFIG), ["SOLVER.IMS_PER_BATCH", "2"])
+    narrow = {**NARROW, "SOLVER.IMS_PER_BATCH": 2, "OUTPUT_DIR": tmp_path / "run"}
+    cfg = pading.load_config(str(CONFIG), [str(part) for pair in narrow.items() for part in pair])
     pading.register_datasets(cfg)
     return cfg
 
 
-def test_every_image_is_seen_once_and_drawn(cfg, seed: int) -> None:
-    model = Recorder()
+def test_every_image_is_seen_once_and_drawn(cfg, seed: int, monkeypatch) -> None:
+    model = build_model(cfg)
+    seen: list[str] = []
+    labelled = model.labelled_embeddings
+
+    def recording(batch: list[dict]):
+        seen.extend(image["file_name"] for image in batch)
+        return labelled(batch)
+
+    monkeypatch.setattr(model, "labelled_embeddings", recording)
     stored = StoredEmbeddings(cfg, model, seed)
-    assert not model.seen, "collecting must wait for the weights, that is, for the first batch"
+    assert not seen, "collecting must wait for the weights, that is, for the first batch"
+    batches = list(islice(stored.starting_at(0), 60))
+    assert len(seen) == len(set(seen)) == IMAGES
     drawn = set()
-    for batch in islice(stored.starting_at(0), 200):
+    for batch in batches:
         assert batch["embeddings"].shape == (2 * QUERIES, WIDTH)
-        assert batch["labels"].tolist() == 2 * list(range(QUERIES))
-        for image in batch["embeddings"].unflatten(0, (2, QUERIES)):
-            [number] = image.unique().tolist()
-            drawn.add(number)
-    assert len(model.seen) == len(set(model.seen)) == IMAGES
-    assert drawn == set(map(float, model.seen))
+        assert batch["no_object_share"] == 1.0
+        drawn |= {float(image.abs().sum()) for image in batch["embeddings"].split(QUERIES)}
+        assert set(model(batch))  # losses
+    assert len(drawn) == IMAGES
+    # A run that goes on in the middle sees what it would have seen, without another pass.
+    for batch, again in zip(batches[40:], stored.starting_at(40), strict=False):
+        assert all(torch.equal(batch[k], again[k]) for k in ("embeddings", "labels"))
+    assert len(seen) == IMAGES
 
 
-def test_source_must_be_known(cfg) -> None:
+def test_the_runs_own_store_is_made_anew_for_other_settings(cfg, seed: int) -> None:
+    model = build_model(cfg)
+    open_store(cfg, model)
+    made = Path(cfg.OUTPUT_DIR) / "embeddings" / "00000.safetensors"
+    time = made.stat().st_mtime_ns
+    open_store(cfg, model)
+    assert made.stat().st_mtime_ns == time
+    cfg.MODEL.STORE.AUGMENTATIONS = 2
+    assert open_store(cfg, model).header.items == 2 * IMAGES
+    with torch.no_grad():
+        model.backbone.stem.conv1.weight += 1
+    first = made.read_bytes()
+    open_store(cfg, model)
+    assert made.read_bytes() != first
+
+
+def test_a_named_store_of_another_model_is_refused(cfg, tmp_path: Path, seed: int) -> None:
+    model = build_model(cfg)
+    Extraction(cfg, model).write(tmp_path / "store")
+    cfg.MODEL.STORE.PATH = str(tmp_path / "store")
+    batch = next(StoredEmbeddings(cfg, model, seed).starting_at(0))
+    assert len(batch["labels"]) == 2 * QUERIES
+    with torch.no_grad():
+        model.backbone.stem.conv1.weight += 1
+    with pytest.raises(InputError, match="store: this store is of another model"):
+        next(StoredEmbeddings(cfg, model, seed).starting_at(0))
+
+
+def test_where_embeddings_come_from(cfg, tmp_path: Path) -> None:
+    assert uses_stored_embeddings(cfg)
+    cfg.MODEL.ZERO_SHOT.SOURCE = "auto"
+    assert not uses_stored_embeddings(cfg)
+    cfg.MODEL.STORE.PATH = str(tmp_path / "none")
+    with pytest.raises(InputError, match="none is no store of embeddings"):
+        uses_stored_embeddings(cfg)
+    Extraction(cfg, build_model(cfg)).write(tmp_path / "none")
     assert uses_stored_embeddings(cfg)
     cfg.MODEL.ZERO_SHOT.SOURCE = "images"
     assert not uses_stored_embeddings(cfg)
