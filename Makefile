@@ -10,12 +10,13 @@ OP_SOURCES := $(shell find ops/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu'
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
-.PHONY: help install demo test lint format clean FORCE
+.PHONY: help install demo demo-instance demo-semantic test lint format clean FORCE
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make install   create $(VENV) with everything in it (PYTHON=python3.12 chooses the Python)"
 	@echo "make demo      the whole method on synthetic scenes: train, convert, fine-tune, evaluate, draw"
+	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
 	@echo "make format    let ruff and clang-format rewrite the sources"
@@ -25,6 +26,9 @@ install: $(STAMPS)/pading
 
 demo: install
 	$(BIN)/python tools/demo.py
+
+demo-instance demo-semantic: demo-%: install
+	$(BIN)/python tools/demo.py --task $*
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -97,6 +97,9 @@ def _add_segmenter_keys(cfg: CfgNode) -> None:
     i.PANOPTIC_ON = True
     i.INSTANCE_ON = False
     i.SEMANTIC_ON = False
+    # Instances: "gzsi", generalised: all classes are candidates and scored; "zsi": the unseen ones
+    # alone.
+    i.INSTANCE_SETTING = "gzsi"
     # Panoptic: a query takes part if its best class scores above this...
     i.OBJECT_SCORE_THRESHOLD = 0.8
     # ...and its segment stays if it keeps at least this share of its own area.
@@ -310,7 +313,7 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
 
 
 def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
-    """The files to merge, base first."""
+    """The files to merge, base first; one that several files build on counts once, at its first."""
     real = os.path.realpath(path)
     if real in seen:
         raise InputError(f"{path}: its _BASE_ leads back to itself; remove the circle")
@@ -326,11 +329,15 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
         raise InputError(f"{path}: not a plain YAML file: {error}") from error
     if not isinstance(settings, dict):
         raise InputError(f"{path}: expected a YAML mapping of keys to values")
-    base = settings.pop("_BASE_", None)
-    if base is None:
-        return [(path, settings)]
-    base_path = os.path.join(os.path.dirname(path), os.path.expanduser(base))
-    return [*_read_with_bases(base_path, (*seen, real)), (path, settings)]
+    bases = settings.pop("_BASE_", [])
+    chain: dict[str, dict[str, Any]] = {}
+    for base in bases if isinstance(bases, list) else [bases]:
+        base_path = os.path.normpath(
+            os.path.join(os.path.dirname(path), os.path.expanduser(str(base)))
+        )
+        for name, content in _read_with_bases(base_path, (*seen, real)):
+            chain.setdefault(name, content)
+    return [*chain.items(), (path, settings)]
 
 
 def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -52,7 +52,8 @@ def shared() -> Path:
 def scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of data sets that holds a few synthetic scenes."""
     root = tmp_path_factory.mktemp("datasets")
-    settings = ShapesSettings(seed=0, train=6, val=3, size=64)
+    # Of this seed the three validation scenes show four unseen classes.
+    settings = ShapesSettings(seed=5, train=6, val=3, size=64)
     generate(root / "shapes", load_split("shapes"), settings, workers=1)
     return root
 

@@ -8,7 +8,13 @@ from pading.config import PUBLISHED_KEYS, load_config
 from pading.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = sorted((ROOT / "configs").rglob("*.yaml"))
+# What a stage is trained with, rather than a part of it.
+SHIPPED = sorted(
+    path
+    for kind in ("base", "pretrain*", "PADing*")
+    for path in (ROOT / "configs").rglob(f"{kind}.yaml")
+    if path.parent.name != "shared"
+)
 
 
 def write(path: Path, text: str) -> str:
@@ -33,6 +39,16 @@ def test_base_comes_first_and_overrides_last(tmp_path: Path) -> None:
     path = write(tmp_path / "top.yaml", "_BASE_: base.yaml\nSOLVER: {BASE_LR: 0.25, MAX_ITER: 20}")
     cfg = load_config(path, ["SOLVER.MAX_ITER", "30"])
     assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_ITER, cfg.SOLVER.IMS_PER_BATCH) == (0.25, 30, 2)
+
+
+def test_several_bases_merge_in_order_and_a_common_one_once(tmp_path: Path) -> None:
+    write(tmp_path / "root.yaml", "SOLVER: {BASE_LR: 0.5, MAX_ITER: 10, IMS_PER_BATCH: 2}")
+    write(tmp_path / "task.yaml", "_BASE_: root.yaml\nSOLVER: {MAX_ITER: 20}")
+    write(tmp_path / "stage.yaml", "_BASE_: root.yaml\nSOLVER: {BASE_LR: 0.25}")
+    path = write(tmp_path / "top.yaml", "_BASE_: [task.yaml, stage.yaml]\nSEED: 3")
+    cfg = load_config(path)
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_ITER, cfg.SOLVER.IMS_PER_BATCH) == (0.25, 20, 2)
+    assert cfg.SEED == 3
 
 
 def test_values_of_the_command_line(tmp_path: Path) -> None:

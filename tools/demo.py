@@ -2,7 +2,8 @@
 """The whole method on synthetic scenes, in minutes on a CPU: what ``make demo`` runs.
 
 Pretrain on seen classes, convert, fine-tune with PADing, evaluate before and after, and draw. Each
-stage is one of the commands that work on any data set; they are printed as they run.
+stage is one of the commands that work on any data set; they are printed as they run. The instance
+task is evaluated in both settings, generalised and plain; pictures are of the panoptic task.
 """
 
 import argparse
@@ -11,7 +12,10 @@ import runpy
 import shlex
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from panopticapi.utils import rgb2id
@@ -19,10 +23,11 @@ from PIL import Image
 
 from pading.data.datasets import DATASETS, datasets_root
 from pading.data.files import read_json, write_json
+from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit, load_split
 from pading.engine.setup import exit_on_input_error
+from pading.evaluation.evaluator import RESULTS_FILE
 from pading.evaluation.groups import Scores
-from pading.evaluation.panoptic import score_panoptic
 from pading.evaluation.report import comparison_table, without_nan
 from pading.visualize import SegmentMap, SheetRow, write_sheet
 
@@ -32,14 +37,22 @@ _CONFIGS = _TOOLS.parent / "configs" / "shapes"
 # than some of the stages.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.build"])
-_VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")
+# Task -> figures of the printed table; results.json has all.
+_SHOWN = {
+    "panoptic": ("PQ", "SQ", "RQ"),
+    "instance": ("AP50", "recall50"),
+    "semantic": ("mIoU", "accuracy"),
+}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("output/demo"), help="where results go")
+    parser.add_argument("--task", choices=tuple(_SHOWN), default="panoptic")
+    parser.add_argument(
+        "--output", type=Path, help="where results go (default: output/demo, _TASK if another one)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of both training stages")
     parser.add_argument("--scenes", type=int, default=8, help="validation scenes to draw")
     parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for both training stages")
@@ -49,34 +62,48 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     start = time.monotonic()
+    suffix = "" if args.task == "panoptic" else f"_{args.task}"
+    output = args.output or Path(f"output/demo{suffix}")
+    configs = _CONFIGS if args.task == "panoptic" else _CONFIGS / args.task
+    truth = next(spec for spec in DATASETS if spec.name == f"shapes_{args.task}_val")
     pretrained, converted, fine_tuned = (
-        args.output / "pretrain" / "model_final.pth",
-        args.output / "pretrained_weight_panoptic.pth",
-        args.output / "PADing" / "model_final.pth",
+        output / "pretrain" / "model_final.pth",
+        output / f"pretrained_weight_{args.task}.pth",
+        output / "PADing" / "model_final.pth",
     )
+    train = (_TOOLS / "train_net.py", "--num-gpus", 1, "--config-file")
+    settings = ("SEED", args.seed, *args.overrides)
+
     run(_TOOLS.parent / "datasets" / "prepare_shapes.py")
-    train("pretrain.yaml", pretrained.parent, args)
+    run(*train, configs / "pretrain.yaml", "OUTPUT_DIR", pretrained.parent, *settings)
     run(
         _TOOLS / "preprocess_pretrained_weight.py",
-        *("--task_name", "panoptic", "--split", _VALIDATION.split),
+        *("--task_name", args.task, "--split", truth.split),
         *("--input_file", pretrained, "--output_file", converted),
     )
-    train("PADing.yaml", fine_tuned.parent, args, "MODEL.WEIGHTS", converted)
+    stage2 = (*settings, "MODEL.WEIGHTS")
+    run(*train, configs / "PADing.yaml", "OUTPUT_DIR", fine_tuned.parent, *stage2, converted)
+    runs = {
+        "before stage 2": scores_of(pretrained.parent, truth),
+        "after stage 2": scores_of(fine_tuned.parent, truth),
+    }
+    if args.task == "instance":
+        plain = ("OUTPUT_DIR", output / "zsi", "MODEL.INFERENCE.INSTANCE_SETTING", "zsi")
+        run(*train, configs / "PADing.yaml", "--eval-only", *plain, *stage2, fine_tuned)
+        runs["zsi"] = scores_of(output / "zsi", truth)
 
-    split = load_split(_VALIDATION.split)
-    before = score(predictions_of(pretrained.parent), split)
-    after = score(predictions_of(fine_tuned.parent), split)
-    results, picture = args.output / "results.json", args.output / "scenes.png"
-    draw_scenes(predictions_of(fine_tuned.parent), split, picture, args.scenes)
     minutes = (time.monotonic() - start) / 60
-    runs = {"before stage 2": before, "after stage 2": after}
-    content = {name.replace(" ", "_"): scores.nested() for name, scores in runs.items()}
-    write_json(results, without_nan({**content, "minutes": round(minutes, 1)}), indent=1)
-    print(
-        f"\nPanoptic quality on {_VALIDATION.name}, per cent:\n\n{comparison_table(runs)}\n\n"
-        f"results   {results}\npictures  {picture}\nmodel     {fine_tuned}\n"
-        f"finished in {minutes:.1f} minutes"
-    )
+    results = write_results(output / "results.json", runs, minutes)
+    print(f"\n{truth.name}, per cent:")
+    for task in runs["after stage 2"]:
+        shown = {name: only(scores[task], _SHOWN[args.task]) for name, scores in runs.items()}
+        print(f"\n{task}\n\n{comparison_table(shown)}")
+    print(f"\nresults   {results}")
+    if args.task == "panoptic":
+        picture = output / "scenes.png"
+        draw_scenes(predictions_of(fine_tuned.parent, truth), truth, picture, args.scenes)
+        print(f"pictures  {picture}")
+    print(f"model     {fine_tuned}\nfinished in {minutes:.1f} minutes")
 
 
 def run(script: Path, *arguments: object) -> None:
@@ -97,27 +124,41 @@ def run_as_main(command: list[str]) -> None:
     runpy.run_path(command[0], run_name="__main__")
 
 
-def train(config: str, output: Path, args: argparse.Namespace, *overrides: object) -> None:
-    """One stage; Detectron2 evaluates at its end."""
-    settings = ("OUTPUT_DIR", output, "SEED", args.seed, *overrides, *args.overrides)
-    run(_TOOLS / "train_net.py", "--config-file", _CONFIGS / config, "--num-gpus", 1, *settings)
+def scores_of(output: Path, truth: DatasetSpec) -> dict[str, Scores]:
+    """What a stage scored on the validation scenes: Detectron2's name of each task -> scores."""
+    report = read_json(output / "inference" / truth.name / RESULTS_FILE)
+    return {task: Scores.from_report(task, report) for task in report["metrics"]}
 
 
-def predictions_of(output: Path) -> Path:
-    """The predictions that a stage's evaluation left behind; their PNGs are in a folder beside."""
-    return output / "inference" / _VALIDATION.name / "panoptic_predictions.json"
-
-
-def score(predictions: Path, split: ClassSplit) -> Scores:
-    truth = _VALIDATION.under(datasets_root())
-    return score_panoptic(
-        truth.annotations, truth.labels, predictions, predictions.with_suffix(""), split
+def only(scores: Scores, labels: tuple[str, ...]) -> Scores:
+    """The figures that are named."""
+    return replace(
+        scores,
+        groups={
+            group: {label: value for label, value in values.items() if label in labels}
+            for group, values in scores.groups.items()
+        },
     )
 
 
-def draw_scenes(predictions: Path, split: ClassSplit, path: Path, count: int) -> None:
+def write_results(path: Path, runs: Mapping[str, Mapping[str, Scores]], minutes: float) -> Path:
+    """All figures of all runs as JSON; a task's name only where there are several (instances)."""
+    content: dict[str, Any] = {"minutes": round(minutes, 1)}
+    for name, tasks in runs.items():
+        nested = {task: scores.nested() for task, scores in tasks.items()}
+        content[name.replace(" ", "_")] = nested if len(nested) > 1 else next(iter(nested.values()))
+    write_json(path, without_nan(content), indent=1)
+    return path
+
+
+def predictions_of(output: Path, truth: DatasetSpec) -> Path:
+    """The predictions that a stage's evaluation left behind; their PNGs are in a folder beside."""
+    return output / "inference" / truth.name / "panoptic_predictions.json"
+
+
+def draw_scenes(predictions: Path, spec: DatasetSpec, path: Path, count: int) -> None:
     """A sheet of the validation scenes with the most unseen segments."""
-    truth = _VALIDATION.under(datasets_root())
+    split, truth = load_split(spec.split), spec.under(datasets_root())
     annotated = read_json(truth.annotations)
     names = {image["id"]: image["file_name"] for image in annotated["images"]}
     predicted = {a["image_id"]: a for a in read_json(predictions)["annotations"]}

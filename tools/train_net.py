@@ -55,6 +55,8 @@ def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:
 def main() -> None:
     args = default_argument_parser(epilog=__doc__).parse_args()
     cfg = setup(args)
+    for name in cfg.DATASETS.TEST:
+        build_evaluator(cfg, name)  # what cannot be scored is said before the training
     launch(
         run_in_new_process,
         args.num_gpus,

@@ -14,6 +14,7 @@ from pading.data.datasets import metadata_of, split_of
 from pading.data.images import check_image, require_size
 from pading.data.splits import ClassSplit
 from pading.data.targets import semantic_labels
+from pading.data.tasks import check_tasks
 from pading.errors import InputError
 
 _CHUNK = 256
@@ -43,6 +44,7 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> Class
         raise InputError("DATASETS.TRAIN is empty; name the data set to train on")
     names = tuple(dict.fromkeys((*train, *cfg.DATASETS.TEST)))
     split = split_of(names)
+    check_tasks(cfg, train, cfg.DATASETS.TEST)
     for name in train:
         if split.num_unseen and not metadata_of(name).seen_only:
             raise InputError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 
 from pading.data.datasets import metadata_of
-from pading.errors import InputError
+from pading.data.tasks import check_tasks, instance_setting, tasks_of
 from pading.evaluation.evaluator import ReportingEvaluators, TaskEvaluator
 from pading.evaluation.instance import InstanceEvaluator
 from pading.evaluation.panoptic import PanopticEvaluator
@@ -24,20 +24,18 @@ def build_evaluator(
             ``OUTPUT_DIR/inference/<dataset_name>``.
 
     Raises:
-        InputError: the data set is not registered, or has no ground truth for a task that is on.
+        InputError: the data set is not registered, has no ground truth for a task that is on, or
+            malformed instance annotations.
     """
     folder = Path(output_dir or Path(cfg.OUTPUT_DIR) / "inference" / dataset_name)
     metadata = metadata_of(dataset_name)
+    check_tasks(cfg, train=(), test=(dataset_name,))
+    wanted = tasks_of(cfg)
     evaluators: list[TaskEvaluator] = []
-    if cfg.MODEL.INFERENCE.PANOPTIC_ON:
+    if wanted["panoptic"]:
         evaluators.append(PanopticEvaluator(dataset_name, folder))
-    if cfg.MODEL.INFERENCE.SEMANTIC_ON:
+    if wanted["semantic"]:
         evaluators.append(SemanticEvaluator(metadata.split))
-    if cfg.MODEL.INFERENCE.INSTANCE_ON:
-        if not metadata.get("instance_json"):
-            raise InputError(
-                f"MODEL.INFERENCE.INSTANCE_ON: the data set {dataset_name} has no instance "
-                "annotations to score against; switch it off, or name a data set that has"
-            )
-        evaluators.append(InstanceEvaluator(dataset_name, folder))
+    if wanted["instance"]:
+        evaluators.append(InstanceEvaluator(dataset_name, folder, instance_setting(cfg)))
     return ReportingEvaluators(evaluators, dataset_name, metadata.split, folder)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,26 @@ class Scores:
             for group, values in self.groups.items()
             for label, value in values.items()
         }
+
+    @classmethod
+    def from_report(cls, task: str, report: Mapping[str, Any]) -> "Scores":
+        """One task of a ``results.json`` (a None there was NaN).
+
+        Args:
+            task: of the report's ``metrics``.
+            report: the content of the file.
+        """
+        groups: dict[str, dict[str, float]] = {}
+        for key, value in report["metrics"][task].items():
+            label, _, group = key.rpartition("_")
+            label, group = (label, group) if group in GROUPS else (key, "all")
+            groups.setdefault(group, {})[label] = math.nan if value is None else value
+        classes = report["per_class"][task].items()
+        return cls(
+            task,
+            groups,
+            {n: {k: math.nan if v is None else v for k, v in row.items()} for n, row in classes},
+        )
 
     def nested(self) -> dict[str, dict[str, float]]:
         """The files' shape: group -> metric in lower case -> per cent."""

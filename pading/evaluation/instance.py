@@ -8,7 +8,7 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
@@ -19,13 +19,12 @@ from pycocotools.cocoeval import COCOeval
 from pading.data.files import field, read_json, write_json
 from pading.data.rle import check_rle
 from pading.data.splits import ClassSplit
+from pading.data.tasks import Setting
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.formats import coco_detections
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic import check_images
-
-Setting = Literal["gzsi", "zsi"]
 
 MAX_DETECTIONS = 100
 _COCO_THRESHOLDS = np.linspace(0.5, 0.95, 10)

@@ -95,7 +95,11 @@ def panoptic_inference(
 
 
 def instance_inference(
-    scores: Tensor, masks: Tensor, max_instances: int, classes: Sequence[int] | None = None
+    scores: Tensor,
+    masks: Tensor,
+    max_instances: int,
+    classes: Sequence[int] | None = None,
+    candidates: Sequence[int] | None = None,
 ) -> Instances:
     """The best (query, class) pairs, each with its query's mask.
 
@@ -105,16 +109,19 @@ def instance_inference(
         max_instances: how many pairs to take.
         classes: contiguous indices that may be given; None: all. Pairs of others are dropped
             after the choice, as published, so that fewer may remain.
+        candidates: contiguous indices that the choice is made from; None: all.
 
     Returns:
         Instances with ``pred_masks`` (N, H, W) bool, ``pred_boxes``, ``pred_classes``, and
         ``scores`` (class probability x mean mask probability inside the mask).
     """
-    num_classes = scores.shape[-1] - 1
-    pairs = scores[:, :-1].flatten()
+    columns = torch.arange(scores.shape[-1] - 1, device=scores.device)
+    if candidates is not None:
+        columns = columns[list(candidates)]
+    pairs = scores[:, columns].flatten()
     best, index = pairs.topk(min(max_instances, len(pairs)), sorted=False)
-    labels = index % num_classes
-    query = index.div(num_classes, rounding_mode="floor")
+    labels = columns[index % len(columns)]
+    query = index.div(len(columns), rounding_mode="floor")
     if classes is not None:
         kept = torch.isin(labels, torch.tensor(classes, device=labels.device))
         best, labels, query = best[kept], labels[kept], query[kept]

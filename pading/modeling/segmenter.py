@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pading.data.datasets import split_of
 from pading.data.splits import ClassSplit
+from pading.data.tasks import instance_setting, tasks_of
 from pading.errors import InputError
 from pading.modeling.build import SegmenterCriterion, build_criterion
 from pading.modeling.inference import (
@@ -57,6 +58,7 @@ class Mask2Former(LoadsWhole):
         score_threshold: float,
         overlap_threshold: float,
         max_instances: int,
+        instance_setting: str = "gzsi",
     ) -> None:
         """
         Args:
@@ -71,6 +73,7 @@ class Mask2Former(LoadsWhole):
             tasks: which of "panoptic", "instance" and "semantic" results to give.
             score_threshold, overlap_threshold: of the panoptic inference.
             max_instances: of the instance inference.
+            instance_setting: classes that instances may have: "gzsi", all, or "zsi", the unseen.
         """
         super().__init__()
         self.backbone = backbone
@@ -82,6 +85,7 @@ class Mask2Former(LoadsWhole):
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.max_instances = max_instances
+        self.instance_candidates = split.unseen if instance_setting == "zsi" else None
         mean, std = torch.tensor(pixel_mean).view(-1, 1, 1), torch.tensor(pixel_std).view(-1, 1, 1)
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_std", std, persistent=False)
@@ -109,14 +113,11 @@ class Mask2Former(LoadsWhole):
             "size_divisibility": cfg.MODEL.SEGMENTER.SIZE_DIVISIBILITY,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "tasks": {
-                "panoptic": inference.PANOPTIC_ON,
-                "instance": inference.INSTANCE_ON,
-                "semantic": inference.SEMANTIC_ON,
-            },
+            "tasks": tasks_of(cfg),
             "score_threshold": inference.OBJECT_SCORE_THRESHOLD,
             "overlap_threshold": inference.OVERLAP_THRESHOLD,
             "max_instances": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "instance_setting": instance_setting(cfg),
         }
 
     @property
@@ -210,7 +211,7 @@ class Mask2Former(LoadsWhole):
                 # Beside panoptic results, stuff is no instance.
                 classes = self.split.things if self.tasks["panoptic"] else None
                 result["instances"] = instance_inference(
-                    scores, at_size, self.max_instances, classes
+                    scores, at_size, self.max_instances, classes, self.instance_candidates
                 )
             out.append(result)
         return out

@@ -48,6 +48,7 @@ def registered(ground_truth: PanopticSet, split: ClassSplit) -> Iterator[str]:
     DatasetCatalog.register(name, list)
     MetadataCatalog.get(name).set(
         split=split,
+        task="panoptic",
         panoptic_json=str(ground_truth.json),
         panoptic_root=str(ground_truth.folder),
     )

@@ -1,12 +1,14 @@
 """Group means against their definitions."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 
 from pading.data.splits import ClassInfo, ClassSplit
-from pading.evaluation.groups import Metric, harmonic_mean, summarise
+from pading.evaluation.groups import Metric, Scores, harmonic_mean, summarise
+from pading.evaluation.report import without_nan
 
 
 def test_means_leave_out_classes_without_a_value(split: ClassSplit) -> None:
@@ -63,6 +65,19 @@ def test_names_in_both_shapes(split: ClassSplit) -> None:
     assert scores.nested()["unseen"] == {"pq": 3.0, "sq": 3.0}
     assert list(scores.per_class) == list(split.names)
     assert scores.per_class["fox"] == {"seen": False, "pq": 2.0, "tp": 2}
+
+
+def test_scores_of_a_stored_report(split: ClassSplit) -> None:
+    values = np.array([1.0, np.nan, np.nan, 4.0, np.nan])
+    metrics = [
+        Metric("pixel_accuracy", values, harmonic=True, column="accuracy"),
+        Metric("recall50", values),
+    ]
+    scores = summarise("sem_seg", split, metrics)
+    report = {"metrics": {"sem_seg": scores.flat()}, "per_class": {"sem_seg": scores.per_class}}
+    stored = json.loads(json.dumps(without_nan(report)))
+    assert stored["metrics"]["sem_seg"]["recall50_unseen"] is None
+    assert repr(Scores.from_report("sem_seg", stored)) == repr(scores)  # NaN equals no NaN
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,18 @@ def test_instances_of_chosen_classes_alone() -> None:
     assert instance_inference(scores, masks, 2, THINGS).pred_classes.tolist() == [0]
 
 
+def test_candidates_alone_are_chosen_from() -> None:
+    scores = torch.tensor([[0.6, 0.3, 0.0, 0.0, 0.1], [0.1, 0.0, 0.5, 0.0, 0.4]])
+    masks = torch.stack((mask("1100"), mask("0001")))
+    found = instance_inference(scores, masks, 2, candidates=(1, 3))
+    order = found.scores.argsort(descending=True)
+    assert found.pred_classes[order[0]] == 1
+    assert set(found.pred_classes.tolist()) <= {1, 3}
+    torch.testing.assert_close(found.scores[order[0]], torch.tensor(4.0).sigmoid() * 0.3)
+    # Beside panoptic results, of the candidates the things remain.
+    assert instance_inference(scores, masks, 4, THINGS, (1, 3)).pred_classes.tolist() == [1, 1]
+
+
 def test_instance_of_an_empty_mask_scores_zero() -> None:
     found = instance_inference(query(0, 0.9)[None], mask("0000")[None], 1)
     assert found.scores.tolist() == [0.0]
