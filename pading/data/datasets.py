@@ -237,12 +237,13 @@ def load_entries(
         if not os.path.isdir(folder):
             raise InputError(
                 f"{folder}: data set {spec.name!r} needs this folder; set {ROOT_VARIABLE} to where "
-                f"the data sets are (now {datasets_root()!r}); {spec.remedy or _READ_ME}"
+                f"the data sets are (now {datasets_root()!r}); {spec.remedy or _READ_ME}",
+                "missing",
             )
     entries = LOADERS[spec.task](spec, split, on_error)
     if not entries:
         source = spec.annotations or spec.labels
-        raise InputError(f"{source}: no annotated image; {spec.remedy or _READ_ME}")
+        raise InputError(f"{source}: no annotated image; {spec.remedy or _READ_ME}", "empty")
     return entries
 
 

@@ -50,11 +50,15 @@ def read_json(path: str | Path, remedy: str = "") -> Any:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file" + f"; {remedy}" * bool(remedy)) from error
+        raise InputError(
+            f"{path}: there is no such file" + f"; {remedy}" * bool(remedy), "missing"
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot read this file: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a JSON file: {error}; fetch or make it again") from error
+        raise InputError(
+            f"{path}: not a JSON file: {error}; fetch or make it again", "corrupt"
+        ) from error
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:

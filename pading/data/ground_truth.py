@@ -132,7 +132,8 @@ def load_semantic(
         if stem not in images:
             raise InputError(
                 f"{label_file}: there is no image {stem}.* in {spec.images}; "
-                "complete that folder, or remove the label map"
+                "complete that folder, or remove the label map",
+                "missing",
             )
         return {
             "task": spec.task,
@@ -231,13 +232,15 @@ def _contiguous(entry: dict[str, Any], spec: DatasetSpec, split: ClassSplit, whe
     if category not in split.contiguous_id:
         raise InputError(
             f"{where}: category {category} is not in the class split {split.name!r}; "
-            "add it to the split, or leave it out of the annotations"
+            "add it to the split, or leave it out of the annotations",
+            "outside the split",
         )
     label = split.contiguous_id[category]
     if spec.seen_only and split.classes[label].unseen:
         raise InputError(
             f"{where}: {split.classes[label].name!r} is an unseen class of {split.name!r}, and may "
-            "not occur in training ground truth" + f"; {spec.remedy}" * bool(spec.remedy)
+            "not occur in training ground truth" + f"; {spec.remedy}" * bool(spec.remedy),
+            "outside the split",
         )
     return label
 
@@ -256,7 +259,8 @@ def _with_files(entries: list[Entry], source: str, on_error: OnError) -> list[En
             if name not in listings[folder]:
                 raise InputError(
                     f"{path}: there is no such file, but {source} names it; "
-                    "complete the folder, or leave the image out of the annotations"
+                    "complete the folder, or leave the image out of the annotations",
+                    "missing",
                 )
         return entry
 
@@ -268,4 +272,6 @@ def _list_folder(folder: str) -> set[str]:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries}
     except OSError as error:
-        raise InputError(f"{folder}: cannot list this folder: {error.strerror}") from error
+        raise InputError(
+            f"{folder}: cannot list this folder: {error.strerror}", "missing"
+        ) from error

@@ -20,10 +20,10 @@ def _naming(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file") from error
+        raise InputError(f"{path}: there is no such file", "missing") from error
     except _UNREADABLE as error:
         raise InputError(
-            f"{path}: cannot read this image ({error}); fetch or make the file again"
+            f"{path}: cannot read this image ({error}); fetch or make the file again", "corrupt"
         ) from error
 
 
@@ -51,7 +51,8 @@ def read_panoptic_png(path: str) -> np.ndarray:
         if image.mode != "RGB":
             raise InputError(
                 f"{path}: a panoptic PNG codes segment ids as R + 256 G + 256^2 B, "
-                f"but the mode of this image is {image.mode}"
+                f"but the mode of this image is {image.mode}",
+                "corrupt",
             )
         return np.asarray(image)
 
@@ -66,7 +67,8 @@ def read_label_map(path: str) -> np.ndarray:
         if image.mode not in ("L", "P"):
             raise InputError(
                 f"{path}: a label map has one channel of 8 bits (class indices, 255 for ignore), "
-                f"but the mode of this image is {image.mode}"
+                f"but the mode of this image is {image.mode}",
+                "corrupt",
             )
         return np.asarray(image)
 

@@ -30,7 +30,7 @@ def check_rle(code: Mapping[str, Any], size: list[int], where: str) -> None:
         )
     runs = _decode_runs(counts) if isinstance(counts, str) else np.asarray(counts)
     if runs.dtype.kind != "i" or (runs < 0).any() or runs.sum() != size[0] * size[1]:
-        raise InputError(f"{where}: broken RLE; write the mask again")
+        raise InputError(f"{where}: broken RLE; write the mask again", "corrupt")
 
 
 def _decode_runs(counts: str) -> np.ndarray:

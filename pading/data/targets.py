@@ -69,7 +69,8 @@ def semantic_labels(entry: Mapping[str, Any]) -> np.ndarray:
     if (labels == _OUTSIDE).any():
         raise InputError(
             f"{path}: the value {values[labels == _OUTSIDE][0]} belongs to no class of the split; "
-            "name it in the data set's ignored_labels if it should be ignored"
+            "name it in the data set's ignored_labels if it should be ignored",
+            "outside the split",
         )
     return labels
 
@@ -135,4 +136,4 @@ def _decode(segmentation: list | dict[str, Any], entry: Mapping[str, Any]) -> np
             code = segmentation
         return coco_mask.decode(code)
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{where} is broken ({error}); draw it again") from error
+        raise InputError(f"{where} is broken ({error}); draw it again", "corrupt") from error

@@ -39,6 +39,18 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> Class
     Raises:
         InputError: whatever does not fit; the message names the culprit.
     """
+    names = check_names(cfg, training)
+    _check_readable([entry for name in names for entry in DatasetCatalog.get(name)], seconds)
+    return split_of(names)
+
+
+def check_names(cfg: CfgNode, training: bool) -> tuple[str, ...]:
+    """The data sets of DATASETS.TRAIN (when training) and DATASETS.TEST, each once.
+
+    Raises:
+        InputError: none, one that is not registered, different class splits, or training on one
+            that may hold unseen classes.
+    """
     train = tuple(cfg.DATASETS.TRAIN) if training else ()
     if training and not train:
         raise InputError("DATASETS.TRAIN is empty; name the data set to train on")
@@ -51,8 +63,7 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> Class
                 f"DATASETS.TRAIN: {name!r} may hold unseen classes of {split.name!r}; train on a "
                 "data set that is declared seen_only (datasets/README.md says how to prepare one)"
             )
-    _check_readable([entry for name in names for entry in DatasetCatalog.get(name)], seconds)
-    return split
+    return names
 
 
 def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
@@ -82,13 +93,22 @@ def check_entry(entry: dict[str, Any]) -> None:
     Raises:
         InputError: an unreadable file, one of the wrong size, a value outside the class split.
     """
-    path = entry["file_name"]
-    size = check_image(path)
-    entry = {"height": size[0], "width": size[1], **entry}
-    wanted = (entry["height"], entry["width"])
-    require_size(path, size, wanted, "its annotation")
+    entry = check_entry_image(entry)
     if entry["task"] == "semantic":
         semantic_labels(entry)
     elif entry["task"] == "panoptic":
-        path = entry["pan_seg_file_name"]
+        path, wanted = entry["pan_seg_file_name"], (entry["height"], entry["width"])
         require_size(path, check_image(path), wanted, "its annotation")
+
+
+def check_entry_image(entry: dict[str, Any]) -> dict[str, Any]:
+    """Decode an entry's image; the entry, with height and width.
+
+    Raises:
+        InputError: an unreadable image, or one of another size than annotated.
+    """
+    path = entry["file_name"]
+    size = check_image(path)
+    entry = {"height": size[0], "width": size[1], **entry}
+    require_size(path, size, (entry["height"], entry["width"]), "its annotation")
+    return entry

@@ -1,0 +1,189 @@
+"""A whole data set walked through: everything that is wrong with it, not just the first fault."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pading.data.datasets import load_entries, metadata_of
+from pading.data.spec import DatasetSpec
+from pading.data.splits import ClassSplit
+from pading.data.targets import IGNORE_LABEL, instance_masks, panoptic_ids, semantic_labels
+from pading.data.validate import check_entry_image
+from pading.errors import InputError, Kind
+
+Fault = tuple[Kind, str]
+_KINDS: tuple[Kind, ...] = ("missing", "corrupt", "empty", "outside the split", "inconsistent")
+
+
+@dataclass
+class Survey:
+    """What a data set holds and what is wrong with it.
+
+    Args:
+        name: of the data set.
+        spec: its files.
+        split: its classes.
+        errors: kind -> messages; training or evaluation would stop there, or go wrong.
+        notes: heading -> messages; what is worth a look.
+        entries: the dictionaries without a fault, with height and width.
+        segments: contiguous label -> segments (semantic: images) that show it.
+    """
+
+    name: str
+    spec: DatasetSpec
+    split: ClassSplit
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    segments: Counter[int] = field(default_factory=Counter)
+
+
+def survey(name: str) -> Survey:
+    """Read every file of a registered data set.
+
+    Raises:
+        InputError: it is not registered.
+    """
+    metadata = metadata_of(name)
+    result = Survey(name, metadata.spec, metadata.split)
+    errors: dict[Kind, list[str]] = defaultdict(list)
+    empty: list[str] = []
+
+    def note(error: InputError) -> None:
+        errors[error.kind].append(str(error))
+
+    entries = _load(result.spec, result.split, note)
+    if result.spec.instances:
+        instances = replace(result.spec, task="instance", annotations=result.spec.instances)
+        known = {_culprit(message) for message in errors["missing"]}
+
+        def unless_known(error: InputError) -> None:
+            if _culprit(str(error)) not in known:
+                note(error)
+
+        _load(instances, result.split, unless_known)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        walked = pool.map(lambda entry: _walk(entry, result.split), entries)
+        for entry, segments, faults, nothing in tqdm(walked, name, len(entries), unit=" images"):
+            result.segments.update(segments)
+            empty.extend(nothing)
+            for kind, message in faults:
+                errors[kind].append(message)
+            if not faults:
+                result.entries.append(entry)
+    result.errors = {kind: errors[kind] for kind in _KINDS if errors[kind]}
+    absent = [
+        info.name
+        for label, info in enumerate(result.split.classes)
+        if not result.segments[label]
+        and not (result.spec.seen_only and info.unseen)
+        and (result.spec.task != "instance" or info.isthing)
+    ]
+    notes = {
+        "empty": empty,
+        "classes that never occur": absent,
+        "images without a label map": _unlabelled(result.spec),
+    }
+    result.notes = {heading: found for heading, found in notes.items() if found}
+    return result
+
+
+def _culprit(message: str) -> str:
+    """The file that a message begins with: two annotation files may name one that is missing."""
+    return message.partition(": ")[0]
+
+
+def _load(
+    spec: DatasetSpec, split: ClassSplit, note: Callable[[InputError], None]
+) -> list[dict[str, Any]]:
+    try:
+        return load_entries(spec, split, note)
+    except InputError as error:  # nothing can be read
+        note(error)
+        return []
+
+
+def _walk(
+    entry: dict[str, Any], split: ClassSplit
+) -> tuple[dict[str, Any], Counter[int], list[Fault], list[str]]:
+    """An entry, the segments of each label in it, its faults, and what of it is empty."""
+    segments: Counter[int] = Counter()
+    faults: list[Fault] = []
+    empty: list[str] = []
+    try:
+        entry = check_entry_image(entry)
+        for label, pixels, fault in _SEGMENTS[entry["task"]](entry):
+            if fault:
+                faults.append(fault)
+            elif pixels:
+                segments[label] += 1
+            else:
+                name = split.names[label]
+                empty.append(f"{entry['file_name']}: a segment of {name!r} without a pixel")
+    except InputError as error:
+        faults.append((error.kind, str(error)))
+    if not segments and not faults:
+        empty.append(f"{entry['file_name']}: no annotated pixel")
+    return entry, segments, faults, empty
+
+
+Segments = Iterator[tuple[int, int, Fault | None]]
+"""Label, number of pixels and fault of every segment of an entry."""
+
+
+def _panoptic_segments(entry: dict[str, Any]) -> Segments:
+    ids, counts = np.unique(panoptic_ids(entry), return_counts=True)
+    pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    for segment in entry["segments_info"]:
+        yield segment["category_id"], pixels.pop(segment["id"], 0), None
+    pixels.pop(0, None)
+    for segment_id in pixels:
+        message = (
+            f"{entry['pan_seg_file_name']}: the segment {segment_id} is not in the annotations; "
+            "list it there, or paint it 0 (unlabelled)"
+        )
+        yield -1, 0, ("inconsistent", message)
+
+
+def _instance_segments(entry: dict[str, Any]) -> Segments:
+    for annotation in entry["annotations"]:
+        if annotation["iscrowd"]:
+            continue
+        try:
+            [mask] = instance_masks({**entry, "annotations": [annotation]})
+        except InputError as error:
+            yield -1, 0, (error.kind, str(error))
+        else:
+            yield annotation["category_id"], int(np.count_nonzero(mask)), None
+
+
+def _semantic_segments(entry: dict[str, Any]) -> Segments:
+    labels, counts = np.unique(semantic_labels(entry), return_counts=True)
+    for label, pixels in zip(labels.tolist(), counts.tolist(), strict=True):
+        if label != IGNORE_LABEL:
+            yield label, pixels, None
+
+
+_SEGMENTS = {
+    "panoptic": _panoptic_segments,
+    "instance": _instance_segments,
+    "semantic": _semantic_segments,
+}
+
+
+def _unlabelled(spec: DatasetSpec) -> list[str]:
+    """Images that have no label map, which alone says what a semantic data set holds."""
+    if spec.task != "semantic" or spec.annotations:
+        return []
+    folders = Path(spec.images), Path(spec.labels)
+    if not all(folder.is_dir() for folder in folders):
+        return []
+    images, maps = ({path.stem: path.name for path in folder.iterdir()} for folder in folders)
+    return sorted(images[stem] for stem in images.keys() - maps.keys())
