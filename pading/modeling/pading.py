@@ -21,7 +21,6 @@ from pading.modeling.generator import build_generator
 from pading.modeling.segmenter import Mask2Former
 from pading.modeling.transformer_decoder import Predictions
 
-
 _PUBLISHED_CUT = 156
 
 

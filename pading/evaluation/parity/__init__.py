@@ -1,0 +1,1 @@
+"""Whether our models give the numbers that the published code gave: recordings compared."""
