@@ -168,12 +168,19 @@ def register_datasets(cfg: CfgNode) -> None:
     """Register :data:`DATASETS` below ``datasets_root()``, and the files of DATASETS.FILES.
 
     Raises:
-        InputError: what :func:`register_from_file` refuses.
+        InputError: what :func:`register_from_file` refuses; two files with data sets of one name.
     """
     for spec in DATASETS:
         register(spec.under(datasets_root()))
+    owner: dict[str, str] = {}
     for path in cfg.DATASETS.FILES:
-        register_from_file(path)
+        for name in register_from_file(path):
+            if name in owner:
+                raise InputError(
+                    f"{path}: the data set {name!r} is in {owner[name]} too; "
+                    "give every data set a name of its own"
+                )
+            owner[name] = path
 
 
 def register_from_file(path: str | Path) -> tuple[str, ...]:

@@ -41,24 +41,27 @@ def read_json(path: str | Path, remedy: str = "") -> Any:
 
     Args:
         path: the file.
-        remedy: what the user can do where it is missing.
+        remedy: what the user can do where it is missing; by default, mind the path.
 
     Raises:
         InputError: missing, unreadable or malformed; the message names file and place.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            return json.load(file, parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: there is no such file" + f"; {remedy}" * bool(remedy), "missing"
-        ) from error
+        remedy = remedy or "give the path of a file that there is"
+        raise InputError(f"{path}: there is no such file; {remedy}", "missing") from error
     except OSError as error:
         raise InputError(f"{path}: cannot read this file: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # among them those of encoding and JSON
         raise InputError(
             f"{path}: not a JSON file: {error}; fetch or make it again", "corrupt"
         ) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:

@@ -6,11 +6,21 @@ the masks. What does not fit is an InputError that names file and entry, handed 
 which by default raises it; if it returns, the entry is left out.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pading.data.annotation_checks import (
+    below,
+    check_box,
+    check_categories,
+    check_image_id,
+    check_segment_id,
+    check_segmentation,
+    crowd_flag,
+)
 from pading.data.files import field, read_json
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit
@@ -20,6 +30,7 @@ from pading.errors import InputError
 Entry = dict[str, Any]
 OnError = Callable[[InputError], None]
 _T = TypeVar("_T")
+_logger = logging.getLogger(__name__)
 
 
 def raise_error(error: InputError) -> None:
@@ -49,7 +60,8 @@ def parse_panoptic(
 ) -> list[Entry]:
     """:func:`load_panoptic` of an annotation file that has been read already."""
     path = spec.annotations
-    images = _images_by_id(content, path)
+    images = _images_by_id(content, path, spec.images)
+    check_categories(content, split, path)
     annotated: set[int | str] = set()
 
     def parse(number: int, annotation: Any) -> Entry:
@@ -63,7 +75,7 @@ def parse_panoptic(
         label_file = field(annotation, "file_name", str, where)
         return {
             **_image_entry(images[image_id], spec),
-            "pan_seg_file_name": os.path.join(spec.labels, label_file),
+            "pan_seg_file_name": below(spec.labels, label_file, where),
             "segments_info": _segments(annotation, spec, split, where),
         }
 
@@ -85,27 +97,45 @@ def load_instances(
     """
     path = spec.annotations
     content = read_json(path, spec.remedy)
-    images = _images_by_id(content, path)
+    images = _images_by_id(content, path, spec.images)
+    check_categories(content, split, path)
+    met: set[int] = set()
+    degenerate: list[str] = []
     entries = {i: {**_image_entry(image, spec), "annotations": []} for i, image in images.items()}
 
     def parse(number: int, annotation: Any) -> None:
-        where = f"{path}: annotation {field(annotation, 'id', int, f'{path}: entry {number}')}"
+        number = field(annotation, "id", int, f"{path}: entry {number}")
+        where = f"{path}: annotation {number}"
+        if number in met:
+            raise InputError(
+                f"{where}: the id {number} occurs twice; give every annotation its own"
+            )
+        met.add(number)
         image_id = field(annotation, "image_id", (int, str), where)
         if image_id not in images:
             raise InputError(f"{where}: the file lists no image of the id {image_id}")
         size = [images[image_id]["height"], images[image_id]["width"]]
-        segmentation = _segmentation(annotation, size, where)
-        if segmentation:
-            entries[image_id]["annotations"].append(
-                {
-                    "category_id": _contiguous(annotation, spec, split, where),
-                    "iscrowd": int(annotation.get("iscrowd", 0)),
-                    "segmentation": segmentation,
-                }
-            )
+        check_box(annotation, size, where)
+        segmentation = check_segmentation(annotation, size, where)
+        if not segmentation:
+            degenerate.append(where)
+            return
+        entries[image_id]["annotations"].append(
+            {
+                "category_id": _contiguous(annotation, spec, split, where),
+                "iscrowd": crowd_flag(annotation, where),
+                "segmentation": segmentation,
+            }
+        )
 
     for _ in _each(field(content, "annotations", list, path), parse, on_error):
         pass
+    if degenerate:
+        _logger.warning(
+            "%s has only polygons of fewer than three corners and is left out, as are %d others",
+            degenerate[0],
+            len(degenerate) - 1,
+        )
     return _with_files(list(entries.values()), path, on_error)
 
 
@@ -125,7 +155,9 @@ def load_semantic(
     if spec.annotations:
         return load_panoptic(spec, split, on_error)
     table = label_table(spec, split)
-    images = {Path(name).stem: name for name in sorted(_list_folder(spec.images))}
+    images: dict[str, list[str]] = {}
+    for name in sorted(_list_folder(spec.images)):
+        images.setdefault(Path(name).stem, []).append(name)
 
     def parse(_: int, name: str) -> Entry:
         stem, label_file = Path(name).stem, os.path.join(spec.labels, name)
@@ -135,9 +167,14 @@ def load_semantic(
                 "complete that folder, or remove the label map",
                 "missing",
             )
+        if len(images[stem]) > 1:
+            raise InputError(
+                f"{label_file}: there are two images, {images[stem][0]} and {images[stem][1]}, "
+                f"in {spec.images}; remove one"
+            )
         return {
             "task": spec.task,
-            "file_name": os.path.join(spec.images, images[stem]),
+            "file_name": os.path.join(spec.images, images[stem][0]),
             "image_id": stem,
             "sem_seg_file_name": label_file,
             "label_table": table,
@@ -160,14 +197,15 @@ def _each(items: Iterable[Any], parse: Callable[[int, Any], _T], on_error: OnErr
             yield parsed
 
 
-def _images_by_id(content: Any, path: str) -> dict[int | str, dict[str, Any]]:
+def _images_by_id(content: Any, path: str, folder: str) -> dict[int | str, dict[str, Any]]:
     images: dict[int | str, dict[str, Any]] = {}
     for number, image in enumerate(field(content, "images", list, path)):
         where = f"{path}: image {number} (counted from 0)"
         image_id = field(image, "id", (int, str), where)
+        check_image_id(image_id, where)
         if image_id in images:
             raise InputError(f"{where}: the image id {image_id} occurs twice")
-        field(image, "file_name", str, where)
+        below(folder, field(image, "file_name", str, where), where)
         for key in ("height", "width"):
             if field(image, key, int, where) < 1:
                 raise InputError(f"{where}: {key!r} is {image[key]}, not a size in pixels")
@@ -195,36 +233,17 @@ def _segments(
         if segment_id in met:
             raise InputError(f"{where}: the segment id {segment_id} occurs twice")
         met.add(segment_id)
+        check_segment_id(segment_id, where)
         label = _contiguous(entry, spec, split, f"{where}: segment {segment_id}")
         segments.append(
             {
                 "id": segment_id,
                 "category_id": label,
-                "iscrowd": int(entry.get("iscrowd", 0)),
+                "iscrowd": crowd_flag(entry, f"{where}: segment {segment_id}"),
                 "isthing": split.classes[label].isthing,
             }
         )
     return segments
-
-
-def _segmentation(
-    annotation: dict[str, Any], size: list[int], where: str
-) -> list[list[float]] | dict[str, Any]:
-    """Polygons of at least three corners (COCO has a few of fewer, which are left out), or RLE."""
-    value = field(annotation, "segmentation", (list, dict), where)
-    if isinstance(value, dict):
-        field(value, "counts", (list, str), f"{where}: segmentation")
-        if field(value, "size", list, f"{where}: segmentation") != size:
-            raise InputError(
-                f"{where}: the size of the mask is {value['size']}, that of its image {size}"
-            )
-        return value
-    for polygon in value:
-        if not isinstance(polygon, list) or len(polygon) % 2:
-            raise InputError(
-                f"{where}: a polygon is a list of x, y, x, y, ..., not {polygon!r:.80}"
-            )
-    return [polygon for polygon in value if len(polygon) >= 6]
 
 
 def _contiguous(entry: dict[str, Any], spec: DatasetSpec, split: ClassSplit, where: str) -> int:

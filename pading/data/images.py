@@ -1,26 +1,54 @@
 """Reading of images and label maps, with errors that name the file."""
 
+import os
+import stat
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from detectron2.data import detection_utils
 from panopticapi.utils import rgb2id
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from pading.errors import InputError
 
 _EXIF_ORIENTATION = ExifTags.Base.Orientation
-# What Pillow raises on files that are no image, cut short, damaged or absurdly large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_EXIF_SWAPS_SIDES = (5, 6, 7, 8)
+# What Pillow raises on files that are no image, cut short or damaged.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+# Values that Pillow would cut off at 255 rather than scale.
+_MODES_OF_16_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+_MODES_WITHOUT_RANGE = ("I", "F")
 
 
 @contextmanager
-def _naming(path: str) -> Iterator[None]:
+def _opened(path: str) -> Iterator[Image.Image]:
+    """An image; what goes wrong inside the block is an InputError that names the file."""
     try:
-        yield
+        # A pipe would be waited for without end.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path}: no regular file; put the image itself there", "missing")
+        with Image.open(path) as image:
+            yield image
+    except InputError:
+        raise
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file", "missing") from error
+        raise InputError(
+            f"{path}: there is no such file; complete the folder", "missing"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: {error}; scale this image down", "corrupt") from error
     except _UNREADABLE as error:
         raise InputError(
             f"{path}: cannot read this image ({error}); fetch or make the file again", "corrupt"
@@ -30,15 +58,31 @@ def _naming(path: str) -> Iterator[None]:
 def read_image(path: str, image_format: str = "RGB") -> np.ndarray:
     """H x W x 3 uint8, turned upright as its EXIF orientation says.
 
+    Grey, palette and CMYK images become colours, transparency is left out, and of 16 bits the
+    upper 8 count.
+
     Args:
         path: any image that Pillow reads.
         image_format: "RGB" or "BGR".
 
     Raises:
-        InputError: missing, damaged or no image.
+        InputError: missing, damaged or no image, or one whose values have no fixed range.
     """
-    with _naming(path):
+    with _opened(path) as image:
+        _require_range(path, image)
+        if image.mode in _MODES_OF_16_BITS:
+            grey = np.asarray(ImageOps.exif_transpose(image)) >> 8
+            return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
         return detection_utils.read_image(path, format=image_format)
+
+
+def _require_range(path: str, image: Image.Image) -> None:
+    if image.mode in _MODES_WITHOUT_RANGE:
+        raise InputError(
+            f"{path}: an image of 32 bits per pixel (mode {image.mode}), whose range is not known; "
+            "save it with 8 or 16 bits",
+            "corrupt",
+        )
 
 
 def read_panoptic_png(path: str) -> np.ndarray:
@@ -47,7 +91,7 @@ def read_panoptic_png(path: str) -> np.ndarray:
     Raises:
         InputError: missing or damaged, or not an image of three colour channels of 8 bits.
     """
-    with _naming(path), Image.open(path) as image:
+    with _opened(path) as image:
         if image.mode != "RGB":
             raise InputError(
                 f"{path}: a panoptic PNG codes segment ids as R + 256 G + 256^2 B, "
@@ -63,7 +107,7 @@ def read_label_map(path: str) -> np.ndarray:
     Raises:
         InputError: missing or damaged, or not an image of one channel of 8 bits.
     """
-    with _naming(path), Image.open(path) as image:
+    with _opened(path) as image:
         if image.mode not in ("L", "P"):
             raise InputError(
                 f"{path}: a label map has one channel of 8 bits (class indices, 255 for ignore), "
@@ -91,9 +135,14 @@ def require_size(path: str, found: tuple[int, int], wanted: tuple[int, int], sou
         InputError: they differ.
     """
     if found != wanted:
+        turned = (
+            " (annotations are of the image turned upright, as its EXIF orientation says)"
+            if found == wanted[::-1]
+            else ""
+        )
         raise InputError(
             f"{path}: height x width is {found[0]} x {found[1]}, "
-            f"but {wanted[0]} x {wanted[1]} in {source}; one of the two is wrong"
+            f"but {wanted[0]} x {wanted[1]} in {source}; one of the two is wrong{turned}"
         )
 
 
@@ -103,11 +152,12 @@ def check_image(path: str) -> tuple[int, int]:
     JPEG is decoded at an eighth of its size, which still reads every byte of it.
 
     Raises:
-        InputError: missing, damaged or no image.
+        InputError: what :func:`read_image` refuses.
     """
-    with _naming(path), Image.open(path) as image:
+    with _opened(path) as image:
+        _require_range(path, image)
         width, height = image.size
-        swapped = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+        swapped = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_SWAPS_SIDES
         image.draft(None, (width // 8, height // 8))
         image.load()
     return (width, height) if swapped else (height, width)

@@ -11,13 +11,16 @@ from pading.errors import InputError
 _MOST_CHARACTERS = 7  # of one run: 35 bits
 
 
-def check_rle(code: Mapping[str, Any], size: list[int], where: str) -> None:
+def check_rle(code: Mapping[str, Any], size: list[int], where: str) -> int:
     """Refuse a run-length code that does not describe a mask of the given size.
 
     Args:
         code: "size" and "counts", a string or (in ground truth) a list of runs.
         size: [height, width] of the image.
         where: names file and entry in the error.
+
+    Returns:
+        the area of the mask, in pixels.
 
     Raises:
         InputError: another size, or runs that are broken off, negative or do not fill the mask.
@@ -28,9 +31,18 @@ def check_rle(code: Mapping[str, Any], size: list[int], where: str) -> None:
             f"{where}: the mask's size is {code['size']}, its image's {size} (height, width); "
             "masks are of the size of the image"
         )
-    runs = _decode_runs(counts) if isinstance(counts, str) else np.asarray(counts)
-    if runs.dtype.kind != "i" or (runs < 0).any() or runs.sum() != size[0] * size[1]:
+    runs = _decode_runs(counts) if isinstance(counts, str) else _as_array(counts)
+    whole = runs.dtype.kind == "i" and runs.ndim == 1 and (runs >= 0).all()
+    if not whole or runs.sum() != size[0] * size[1]:
         raise InputError(f"{where}: broken RLE; write the mask again", "corrupt")
+    return int(runs[1::2].sum())
+
+
+def _as_array(counts: list) -> np.ndarray:
+    try:
+        return np.asarray(counts)
+    except ValueError:  # lists of different lengths in a list
+        return np.array(["broken"])
 
 
 def _decode_runs(counts: str) -> np.ndarray:

@@ -44,8 +44,8 @@ class ClassVectors:
         source: where they come from, for people to read.
 
     Raises:
-        InputError: a repeated name, or vectors of a wrong shape or with NaN or infinite values; the
-            message names the class.
+        InputError: a repeated name, or vectors of a wrong shape, that are zero or that hold NaN or
+            infinite values; the message names the class.
     """
 
     names: tuple[str, ...]
@@ -53,6 +53,8 @@ class ClassVectors:
     source: str
 
     def __post_init__(self) -> None:
+        if not all(isinstance(name, str) for name in self.names):
+            raise InputError("names must be texts, one per class")
         if self.vectors.dtype != np.float32 or self.vectors.ndim != 2:
             raise InputError(
                 "vectors must be a float32 matrix of one row per class, not "
@@ -65,11 +67,12 @@ class ClassVectors:
         repeated = [name for name, count in Counter(self.names).items() if count > 1]
         if repeated:
             raise InputError(
-                f"the class {repeated[0]!r} has {self.names.count(repeated[0])} vectors"
+                f"the class {repeated[0]!r} has {self.names.count(repeated[0])} vectors; keep one"
             )
         for name, vector in zip(self.names, self.vectors, strict=True):
-            if not np.isfinite(vector).all():
-                raise InputError(f"the vector of class {name!r} holds NaN or infinite values")
+            if not np.isfinite(vector).all() or not vector.any():
+                what = "is zero" if np.isfinite(vector).all() else "holds NaN or infinite values"
+                raise InputError(f"the vector of class {name!r} {what}; make it again")
 
     @property
     def width(self) -> int:
@@ -213,7 +216,9 @@ def read_word2vec_text(path: str | Path, split: ClassSplit) -> ClassVectors:
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as error:
-            raise InputError(f"{path}: line {number}: {error}") from error
+            raise InputError(
+                f"{path}: line {number}: {error}; a word2vec text file holds numbers alone"
+            ) from error
     if not rows:
         raise InputError(f"{path}: this word2vec text file is empty")
     vectors = np.ascontiguousarray(np.array(rows, np.float32).T[1:])

@@ -1,6 +1,7 @@
 """What a data set is: one row of the table, or one mapping of a user's YAML or JSON file."""
 
 import os
+from collections import Counter
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -61,17 +62,26 @@ def read_specs(path: str | Path) -> list[DatasetSpec]:
     Keys are the fields of :class:`DatasetSpec`; relative paths are relative to the file.
 
     Raises:
-        InputError: missing or malformed file, unknown or missing keys, wrong types.
+        InputError: missing or malformed file, unknown or missing keys, wrong types, a name twice.
     """
     try:
         with open(path, encoding="utf-8") as file:
             content = yaml.safe_load(file)
     except OSError as error:
-        raise InputError(f"{path}: cannot read this data set file: {error.strerror}") from error
+        raise InputError(
+            f"{path}: cannot read this data set file: {error.strerror}; "
+            "give the path of a file that there is in DATASETS.FILES"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: neither YAML nor JSON: {error}") from error
     rows = content if isinstance(content, list) else [content]
-    return [_spec_from_row(row, Path(path)) for row in rows]
+    specs = [_spec_from_row(row, Path(path)) for row in rows]
+    for name, count in Counter(spec.name for spec in specs).items():
+        if count > 1:
+            raise InputError(
+                f"{path}: the data set {name!r} occurs twice; give every data set a name of its own"
+            )
+    return specs
 
 
 def _spec_from_row(row: Any, path: Path) -> DatasetSpec:
@@ -86,6 +96,11 @@ def _spec_from_row(row: Any, path: Path) -> DatasetSpec:
     required = [f.name for f in fields(DatasetSpec) if f.default is MISSING]
     values = {key: field(row, key, kinds[key], where) for key in (*required, *row)}
     if "ignored_labels" in values:
+        if not {*map(type, values["ignored_labels"])} <= {int}:
+            raise InputError(
+                f"{where}: 'ignored_labels' must be a list of numbers, "
+                f"not {values['ignored_labels']!r:.80}"
+            )
         values["ignored_labels"] = tuple(values["ignored_labels"])
     if values["split"].endswith(".json"):
         values["split"] = os.path.join(path.parent, values["split"])

@@ -51,7 +51,10 @@ class ClassSplit:
         for what in ("id", "name"):
             twice = _first_repeated(getattr(info, what) for info in self.classes)
             if twice is not None:
-                raise InputError(f"class split {self.name!r}: the {what} {twice!r} occurs twice")
+                raise InputError(
+                    f"class split {self.name!r}: the {what} {twice!r} occurs twice; "
+                    "give every class its own"
+                )
         for info in self.classes:
             if info.id < 0 or not info.name.strip():
                 raise InputError(

@@ -14,7 +14,13 @@ from tqdm import tqdm
 from pading.data.datasets import load_entries, metadata_of
 from pading.data.spec import DatasetSpec
 from pading.data.splits import ClassSplit
-from pading.data.targets import IGNORE_LABEL, instance_masks, panoptic_ids, semantic_labels
+from pading.data.targets import (
+    IGNORE_LABEL,
+    instance_masks,
+    panoptic_faults,
+    panoptic_ids,
+    semantic_labels,
+)
 from pading.data.validate import check_entry_image
 from pading.errors import InputError, Kind
 
@@ -142,14 +148,10 @@ def _panoptic_segments(entry: dict[str, Any]) -> Segments:
     ids, counts = np.unique(panoptic_ids(entry), return_counts=True)
     pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
     for segment in entry["segments_info"]:
-        yield segment["category_id"], pixels.pop(segment["id"], 0), None
-    pixels.pop(0, None)
-    for segment_id in pixels:
-        message = (
-            f"{entry['pan_seg_file_name']}: the segment {segment_id} is not in the annotations; "
-            "list it there, or paint it 0 (unlabelled)"
-        )
-        yield -1, 0, ("inconsistent", message)
+        if segment["id"] in pixels:
+            yield segment["category_id"], pixels[segment["id"]], None
+    for fault in panoptic_faults(entry, pixels):
+        yield -1, 0, (fault.kind, str(fault))
 
 
 def _instance_segments(entry: dict[str, Any]) -> Segments:

@@ -1,6 +1,6 @@
 """The masks of a data set's dictionary, read from its files at the size of the image."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,34 @@ def panoptic_colours(entry: Mapping[str, Any]) -> np.ndarray:
 def panoptic_ids(entry: Mapping[str, Any]) -> np.ndarray:
     """The segment ids of an entry, H x W; what :func:`panoptic_colours` decodes to."""
     return segment_ids(panoptic_colours(entry))
+
+
+def panoptic_faults(
+    entry: Mapping[str, Any], ids: Iterable[int] | None = None
+) -> Iterator[InputError]:
+    """Segments that a panoptic PNG and its annotation disagree on.
+
+    Args:
+        entry: with pan_seg_file_name and segments_info.
+        ids: what occurs in the PNG, if it is known.
+
+    Raises:
+        InputError: as :func:`panoptic_colours`.
+    """
+    path, segments = entry["pan_seg_file_name"], entry["segments_info"]
+    painted = {*(np.unique(panoptic_ids(entry)).tolist() if ids is None else ids)}
+    listed = {segment["id"] for segment in segments}
+    for segment_id in sorted(listed - painted):
+        yield InputError(
+            f"{path}: the segment {segment_id} of its annotation has no pixel; "
+            "paint it, or leave it out of the annotation",
+            "empty",
+        )
+    for segment_id in sorted(painted - listed - {0}):
+        yield InputError(
+            f"{path}: the segment {segment_id} is not in the annotations; "
+            "list it there, or paint it 0 (unlabelled)"
+        )
 
 
 def instance_masks(entry: Mapping[str, Any]) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from pading.data.datasets import metadata_of, split_of
 from pading.data.images import check_image, require_size
 from pading.data.splits import ClassSplit
-from pading.data.targets import semantic_labels
+from pading.data.targets import instance_masks, panoptic_faults, semantic_labels
 from pading.data.tasks import check_tasks
 from pading.errors import InputError
 
@@ -40,7 +41,14 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> Class
         InputError: whatever does not fit; the message names the culprit.
     """
     names = check_names(cfg, training)
-    _check_readable([entry for name in names for entry in DatasetCatalog.get(name)], seconds)
+    entries = {name: DatasetCatalog.get(name) for name in names}
+    train = cfg.DATASETS.TRAIN if training else ()
+    if training and not any(_teaches(entry) for name in train for entry in entries[name]):
+        raise InputError(
+            f"DATASETS.TRAIN: {', '.join(map(repr, train))} holds images without a segment alone "
+            "(crowds teach nothing); train on images that have some"
+        )
+    _check_readable(list(chain.from_iterable(entries.values())), seconds)
     return split_of(names)
 
 
@@ -66,6 +74,12 @@ def check_names(cfg: CfgNode, training: bool) -> tuple[str, ...]:
     return names
 
 
+def _teaches(entry: dict[str, Any]) -> bool:
+    """Whether there is something to learn from an image, or it takes its label map to know."""
+    segments = entry.get("segments_info", entry.get("annotations"))
+    return segments is None or any(not segment["iscrowd"] for segment in segments)
+
+
 def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
     # Multiples of the golden ratio modulo 1 are evenly spread wherever one stops.
     deadline = time.monotonic() + seconds
@@ -88,17 +102,20 @@ def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
 
 
 def check_entry(entry: dict[str, Any]) -> None:
-    """Decode an entry's image, and its labels where they are in a file of their own.
+    """Decode an entry's image and its masks.
 
     Raises:
-        InputError: an unreadable file, one of the wrong size, a value outside the class split.
+        InputError: an unreadable file, one of the wrong size; a value outside the class split;
+            segments that a panoptic PNG and its annotation disagree on; a broken mask.
     """
     entry = check_entry_image(entry)
     if entry["task"] == "semantic":
         semantic_labels(entry)
     elif entry["task"] == "panoptic":
-        path, wanted = entry["pan_seg_file_name"], (entry["height"], entry["width"])
-        require_size(path, check_image(path), wanted, "its annotation")
+        for fault in panoptic_faults(entry):
+            raise fault
+    else:
+        instance_masks(entry)
 
 
 def check_entry_image(entry: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_repeated_names(file: Path) -> None:
     ("changes", "message"),
     [
         ({"names": np.array(["cat", "cow", "red circle"])}, "do not fit the file's checksum"),
-        ({"vectors": np.zeros((3, 5), np.float32)}, "do not fit the file's checksum"),
+        ({"vectors": np.ones((3, 5), np.float32)}, "do not fit the file's checksum"),
         ({"checksum": "0" * 64}, "do not fit the file's checksum"),
         ({"vectors": np.zeros((3, 5))}, "must be a float32 matrix"),
         ({"vectors": np.zeros(3, np.float32)}, "must be a float32 matrix"),

@@ -65,19 +65,20 @@ def test_all_that_is_wrong_with_a_panoptic_set(make_panoptic, walk) -> None:
         "missing": 2,
         "corrupt": 2,
         "outside the split": 2,
+        "empty": 1,
         "inconsistent": 1,
     }
     for kind, names in {
         "missing": ("images/4.png", "labels/5.png"),
         "corrupt": ("images/6.png", "labels/7.png"),
         "outside the split": ("image 1: segment", "image 2: segment"),
+        "empty": ("labels/3.png: the segment",),
         "inconsistent": ("labels/3.png: the segment",),
     }.items():
         for name, message in zip(names, found.errors[kind], strict=True):
             assert name in message
     assert [e["image_id"] for e in found.entries] == [0]
-    [empty] = found.notes["empty"]
-    assert "3.png: a segment of 'cup' without a pixel" in empty
+    assert "has no pixel" in found.errors["empty"][0]
     assert len(annotations) == 8
 
 
@@ -118,16 +119,16 @@ def test_instances(make_panoptic, walk) -> None:
     path.write_text(json.dumps({"images": mini.content["images"], "annotations": annotations}))
     spec = replace(mini.spec, task="instance", annotations=str(path), labels="")
     found = walk(spec)
-    assert counts(found.errors) == {"corrupt": 1, "inconsistent": 1}
-    assert "0.png: a segmentation of this image: broken RLE" in found.errors["corrupt"][0]
+    assert counts(found.errors) == {"corrupt": 1, "empty": 1, "inconsistent": 1}
+    assert "annotation 1: broken RLE" in found.errors["corrupt"][0]
+    assert "annotation 2: the mask is empty" in found.errors["empty"][0]
     assert [Path(message.split(": ")[0]).name for message in found.notes["empty"]] == [
-        "1.png",
         "1.png",
         "2.png",
     ]
     assert found.notes["classes that never occur"] == ["fork", "spoon"]  # stuff is no instance
     # The same file beside panoptic annotations is checked too.
-    assert counts(walk(replace(mini.spec, instances=str(path))).errors) == {"inconsistent": 1}
+    assert counts(walk(replace(mini.spec, instances=str(path))).errors) == counts(found.errors)
 
 
 def test_label_maps(make_panoptic, walk) -> None:

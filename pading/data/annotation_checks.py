@@ -1,0 +1,186 @@
+"""What an entry of an annotation file must satisfy, whatever its format.
+
+Each function takes ``where``, which names file and entry in the error.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pading.data.files import field
+from pading.data.rle import check_rle
+from pading.data.splits import ClassSplit
+from pading.errors import InputError
+
+# COCO's colours hold R + 256 G + 256^2 B; 0 is unlabelled.
+_LARGEST_SEGMENT_ID = 256**3 - 1
+# Annotators overshoot the border a little; more is another scale, or x and y exchanged.
+_OVERSHOOT = 0.05
+
+
+def below(folder: str, name: str, where: str) -> str:
+    """The path of a file that an annotation names, which must not lead out of the folder.
+
+    Symbolic links inside the folder are followed: whoever owns the folder made them.
+
+    Raises:
+        InputError: an absolute name, or one that climbs out of the folder.
+    """
+    parts = os.path.normpath(name).split(os.sep)
+    if os.path.isabs(name) or parts[0] == os.pardir or "\0" in name:
+        raise InputError(
+            f"{where}: the file name {name!r} leads out of {folder}; "
+            "name the file relative to that folder, and put it there"
+        )
+    return os.path.join(folder, name)
+
+
+def check_image_id(image_id: int | str, where: str) -> None:
+    """Refuse a text that cannot be a file's name: predictions are stored under the image's id.
+
+    Raises:
+        InputError: it is empty, "." or "..", or holds a slash or a null character.
+    """
+    text = str(image_id)
+    if text in ("", os.curdir, os.pardir) or any(c in text for c in "/\\\0"):
+        raise InputError(
+            f"{where}: the image id {text!r} must serve as a file's name; "
+            "write it without slashes, or use a number"
+        )
+
+
+def check_segment_id(segment_id: int, where: str) -> None:
+    """Refuse an id that a panoptic PNG's colours cannot hold.
+
+    Raises:
+        InputError: it is 0 (unlabelled) or not of 24 bits.
+    """
+    if not 0 < segment_id <= _LARGEST_SEGMENT_ID:
+        raise InputError(
+            f"{where}: the segment id {segment_id} is no colour of a panoptic PNG; "
+            f"use ids from 1 to {_LARGEST_SEGMENT_ID}, where id = R + 256 G + 256^2 B"
+        )
+
+
+def crowd_flag(entry: Mapping[str, Any], where: str) -> int:
+    """``iscrowd``, 0 where it is missing.
+
+    Raises:
+        InputError: it is neither 0 nor 1.
+    """
+    flag = entry.get("iscrowd", 0)
+    if not isinstance(flag, bool):
+        flag = field({"iscrowd": flag}, "iscrowd", int, where)
+    if flag not in (0, 1):
+        raise InputError(f"{where}: 'iscrowd' is {flag}; it must be 0 or 1")
+    return int(flag)
+
+
+def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -> None:
+    """Refuse a file whose own names of the categories are those of other classes of the split.
+
+    Raises:
+        InputError: names the category.
+    """
+    ids = {info.name: info.id for info in split.classes}
+    categories = content.get("categories", ())
+    for category in categories if isinstance(categories, list) else ():
+        if not isinstance(category, dict):
+            continue
+        number, name = category.get("id"), category.get("name")
+        if not isinstance(name, str) or not isinstance(number, int):
+            continue
+        if number in split.contiguous_id and ids.get(name, number) != number:
+            raise InputError(
+                f"{path}: category {number} is {name!r}, which is class {ids[name]} in the class "
+                f"split {split.name!r}; take the split that these annotations were made for"
+            )
+
+
+def check_box(entry: Mapping[str, Any], size: Sequence[int], where: str) -> None:
+    """Refuse a bounding box that is none, or that lies outside its image.
+
+    Args:
+        entry: its ``bbox``, where it has one, is [x, y, width, height] in pixels.
+        size: height and width of the image.
+        where: see above.
+
+    Raises:
+        InputError: names the box.
+    """
+    if "bbox" not in entry:
+        return
+    box = entry["bbox"]
+    numbers = isinstance(box, list) and len(box) == 4 and _are_numbers(box)
+    if not numbers or not (box[2] >= 0 and box[3] >= 0) or _outside(_corners(box), size):
+        raise InputError(
+            f"{where}: the bbox {box!r:.80} is no [x, y, width, height] in pixels inside the image "
+            f"of {size[1]} x {size[0]} (width x height); write it again"
+        )
+
+
+def _corners(box: Sequence[float]) -> list[float]:
+    x, y, width, height = box
+    return [x, y, x + width, y + height]
+
+
+def _outside(corners: Sequence[float], size: Sequence[int]) -> tuple[str, float, int] | None:
+    """The first of the coordinates x, y, x, y, ... that lies outside: axis, value, length."""
+    for axis, values, length in (("x", corners[0::2], size[1]), ("y", corners[1::2], size[0])):
+        slack = max(_OVERSHOOT * length, 2)
+        low, high = min(values), max(values)
+        # Written so that a NaN lies outside.
+        if not (low >= -slack and high <= length + slack):
+            return axis, low if low < -slack else high, length
+    return None
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    return {*map(type, values)} <= {int, float}  # fast: COCO has millions of coordinates
+
+
+def check_segmentation(
+    entry: Mapping[str, Any], size: list[int], where: str
+) -> list[list[float]] | dict[str, Any]:
+    """An instance's ``segmentation``: polygons of three corners or more, or RLE.
+
+    Polygons of fewer corners (COCO has a few) cover nothing and are left out.
+
+    Args:
+        entry: the annotation.
+        size: height and width of the image.
+        where: see above.
+
+    Raises:
+        InputError: neither polygons nor RLE; outside the image or of another size; empty, unless it
+            is a crowd.
+    """
+    mask = field(entry, "segmentation", (list, dict), where)
+    if isinstance(mask, dict):
+        area = check_rle(mask, size, where)
+        empty = not area and not crowd_flag(entry, where)
+    else:
+        _check_polygons(mask, size, where)
+        empty = not mask
+    if empty:
+        raise InputError(
+            f"{where}: the mask is empty; draw it again, or leave the instance out", "empty"
+        )
+    return mask if isinstance(mask, dict) else [p for p in mask if len(p) >= 6]
+
+
+def _check_polygons(polygons: list, size: Sequence[int], where: str) -> None:
+    for polygon in polygons:
+        is_list = isinstance(polygon, list) and bool(polygon)
+        if not is_list or len(polygon) % 2 or not _are_numbers(polygon):
+            raise InputError(
+                f"{where}: a polygon is a list of x, y, x, y, ..., not {polygon!r:.80}"
+            )
+        outside = _outside(polygon, size)
+        if outside is not None:
+            axis, value, length = outside
+            side = "width" if axis == "x" else "height"
+            raise InputError(
+                f"{where}: a polygon reaches to {axis} = {value} in an image whose {side} is "
+                f"{length}; coordinates are pixels of the image, as x, y, x, y, ..."
+            )
