@@ -196,6 +196,12 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
     # Type of mixed precision where SOLVER.AMP.ENABLED: "float16" or "bfloat16".
     cfg.SOLVER.AMP.DTYPE = "float16"
+    # Checkpoints of iterations that are kept, the newest; 0 keeps all.
+    cfg.SOLVER.CHECKPOINTS_KEPT = 5
+    # Steps of a run that may be left out because a loss is infinite or NaN; one more stops it.
+    cfg.SOLVER.MAX_SKIPPED_STEPS = 0
+    # The result that model_best.pth has most of, such as "panoptic_seg/PQ"; "" keeps no best model.
+    cfg.TEST.BEST_METRIC = ""
 
 
 _SEG, _GEN, _ZSL = "MODEL.SEGMENTER.", "MODEL.GENERATOR.", "MODEL.ZERO_SHOT."

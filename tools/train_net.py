@@ -16,7 +16,9 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 import pading
-from pading.engine.checkpoint import Checkpointer
+from pading.engine import record
+from pading.engine.interruption import Interruption
+from pading.engine.run_checkpoints import RunCheckpointer
 from pading.engine.setup import exit_on_input_error, setup
 from pading.engine.trainer import Trainer
 from pading.evaluation.build import build_evaluator
@@ -37,13 +39,17 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pading")
     if args.eval_only:
         model = EvaluatingTrainer.build_model(cfg)
-        checkpointer = Checkpointer(model, save_dir=cfg.OUTPUT_DIR)
+        checkpointer = RunCheckpointer(
+            model, cfg.OUTPUT_DIR, record.run_of(cfg) if args.resume else None
+        )
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         EvaluatingTrainer.test(cfg, model)
         return
-    trainer = EvaluatingTrainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    trainer.train()
+    interruption = Interruption()
+    with interruption.handled():
+        trainer = EvaluatingTrainer(cfg, record.begin(cfg, args.resume), interruption)
+        trainer.resume_or_load(resume=args.resume)
+        trainer.train()
 
 
 def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:

@@ -97,6 +97,11 @@ class TrainingBatches:
             )
         )
 
+    def image_names(self, iteration: int) -> list[str]:
+        """The files of this process's images in an iteration."""
+        numbers = next(islice(self.numbers(), iteration, None))[self.share]
+        return [self.entries[number]["file_name"] for number in numbers]
+
     def numbers(self) -> Iterator[list[int]]:
         """Numbers of the images of all processes' batches, from the run's first iteration on."""
         begun: dict[bool, list[int]] = {False: [], True: []}

@@ -1,7 +1,9 @@
 """Checkpoints that load whole or not at all."""
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
@@ -13,6 +15,9 @@ from pading.engine.weights import read_weights
 from pading.errors import InputError
 from pading.modeling.loading import check_fit, is_backbone_alone
 from pading.modeling.published import our_names
+
+LAST_CHECKPOINT = "last_checkpoint"
+"""The file that names the checkpoint to resume from."""
 
 _CLASS_HEAD = "sem_seg_head.predictor.class_embed."
 
@@ -27,19 +32,40 @@ class Checkpointer(DetectionCheckpointer):
     model's ``initialised_afresh``.
     """
 
-    def save(self, name: str, **kwargs: Any) -> None:
-        """Write ``name``.pth whole or not at all, even if the process is killed."""
+    def save(self, name: str, *, tag: bool = True, **kwargs: Any) -> None:
+        """Write ``name``.pth whole or not at all, then name it in ``last_checkpoint``.
+
+        Args:
+            name: without extension.
+            tag: whether it is the one to resume from.
+            kwargs: what else to save.
+
+        Raises:
+            InputError: it cannot be written; the last checkpoint is as it was.
+        """
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict(), **kwargs}
         data |= {key: value.state_dict() for key, value in self.checkpointables.items()}
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            torch.save(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        self.tag_last_checkpoint(f"{name}.pth")
+        try:
+            with _durable(path) as file:
+                torch.save(data, file)
+            if tag:
+                self.tag_last_checkpoint(f"{name}.pth")
+        except (OSError, RuntimeError) as error:  # torch's writer raises either
+            reason = _reason(error)
+            last = os.path.basename(self.get_checkpoint_file()) or "none"
+            raise InputError(
+                f"{path}: cannot write this checkpoint: {reason}; make room or mend the disk, and "
+                f"go on with --resume (last complete checkpoint: {last})"
+            ) from error
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Say which checkpoint is the last, whole or not at all."""
+        with _durable(os.path.join(self.save_dir, LAST_CHECKPOINT)) as file:
+            file.write(last_filename_basename.encode())
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         self._path = filename
@@ -82,3 +108,27 @@ def load_trained(model: nn.Module, path: str) -> None:
             f"{path}: it holds a backbone alone, from which training starts; "
             "give a trained model as MODEL.WEIGHTS"
         )
+
+
+@contextmanager
+def _durable(path: str) -> Iterator[IO[bytes]]:
+    """A file that is at ``path`` when the block succeeds, even if the power then fails."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the renaming, too
+    finally:
+        os.close(folder)
+
+
+def _reason(error: BaseException) -> str:
+    """What the operating system said, where torch's writer reports only that it stumbled."""
+    first: BaseException | None = error
+    while first is not None:
+        if isinstance(first, OSError) and first.strerror:
+            return first.strerror
+        first = first.__context__
+    return str(error).splitlines()[0]

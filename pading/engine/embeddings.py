@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor
 
-from pading.data.batches import share_of_batch
+from pading.data.batches import share_of_batch, training_entries
 from pading.data.randomness import Stream, generator
 from pading.engine.extraction import Extraction, check_store_settings
 from pading.engine.store import HEADER, EmbeddingStore, Header
@@ -49,18 +49,30 @@ class StoredEmbeddings:
         They are what PADing's forward takes by name: ``embeddings`` (R, C), ``labels`` (R,) and
         ``no_object_share``.
         """
-        store = open_store(self.cfg, self.model)
-        draw = BalancedRows(store) if self.cfg.MODEL.ZERO_SHOT.CLASS_BALANCED else ImageRows(store)
+        store = self._store = open_store(self.cfg, self.model)
+        self._draw = (BalancedRows if self.cfg.MODEL.ZERO_SHOT.CLASS_BALANCED else ImageRows)(store)
         device = self.model.device
         while True:
-            random = generator(self.seed, Stream.ORDER, iteration)
-            rows = draw.rows(self.images_per_batch, random, comm.get_rank(), comm.get_world_size())
+            rows = self._rows(iteration)
             yield {
                 "embeddings": store.embeddings(rows).to(device, non_blocking=True),
                 "labels": store.labels[rows].to(device, non_blocking=True),
                 "no_object_share": store.no_object_share,
             }
             iteration += 1
+
+    def image_names(self, iteration: int) -> list[str]:
+        """The files of the images that this process's embeddings in an iteration come from."""
+        items = torch.bucketize(self._rows(iteration), self._store.starts, right=True) - 1
+        numbers = (items % self._store.header.images).unique()
+        entries = training_entries(self.cfg)
+        return [entries[number]["file_name"] for number in numbers.tolist()]
+
+    def _rows(self, iteration: int) -> Tensor:
+        random = generator(self.seed, Stream.ORDER, iteration)
+        return self._draw.rows(
+            self.images_per_batch, random, comm.get_rank(), comm.get_world_size()
+        )
 
 
 class ImageRows:

@@ -1,15 +1,24 @@
 """One training step of either stage, and what of it a checkpoint holds."""
 
+import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
-from torch import nn
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pading.data.randomness import Stream, seed_everything
+from pading.engine.interruption import Interruption
+from pading.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 class Batches(Protocol):
@@ -20,6 +29,18 @@ class Batches(Protocol):
     def starting_at(self, iteration: int) -> Iterator[Any]:
         """What the model takes in this iteration and in those that follow."""
 
+    def image_names(self, iteration: int) -> list[str]:
+        """The files of the images in this process's batch of an iteration."""
+
+
+class NonFiniteLossError(InputError, FloatingPointError):
+    """A loss is infinite or not a number: the model has diverged, or an image is to blame."""
+
+    def __init__(self, message: str, agreed: bool = True) -> None:
+        super().__init__(message)
+        self.agreed = agreed
+        """Whether all processes raised it."""
+
 
 class TrainingLoop(SimpleTrainer):
     """SimpleTrainer that can be resumed exactly, with mixed precision on any device.
@@ -28,6 +49,8 @@ class TrainingLoop(SimpleTrainer):
     rank of the process (:mod:`pading.data.randomness`), and the batches are a function of seed and
     iteration too. So optimizer, scaler, seed and iteration are all there is to save: a resumed run
     draws the dropout, noise and points that it would have drawn.
+
+    A step whose losses are not finite changes nothing.
     """
 
     def __init__(
@@ -35,19 +58,34 @@ class TrainingLoop(SimpleTrainer):
         model: nn.Module,
         batches: Batches,
         optimizer: torch.optim.Optimizer,
+        *,
+        interruption: Interruption,
         amp_dtype: torch.dtype | None = None,
+        accumulation_steps: int = 1,
+        max_skipped_steps: int = 0,
     ) -> None:
         """
         Args:
             model: training data to losses by name.
             batches: the data; its seed is that of the run.
             optimizer: makes the steps.
+            interruption: deferred from the first batch on.
             amp_dtype: type of mixed precision; None: float32 throughout.
+            accumulation_steps: parts that a batch, a list, is cut into; the losses are means over
+                the parts.
+            max_skipped_steps: steps of a run that may be left out because of their losses.
         """
         # Detectron2 would begin to iterate here; where to begin is known after resuming.
         super().__init__(model, (), optimizer)
         self.batches = batches
+        self.interruption = interruption
+        self.accumulation_steps = accumulation_steps
+        self.max_skipped_steps = max_skipped_steps
+        self.skipped = 0
+        self.stopping = False
+        """Whether a process was asked to stop; the same in all processes after a step."""
         self._started: Iterator[Any] | None = None
+        self._statistics = _Statistics(model)
         self.device_type = next(model.parameters()).device.type
         self.amp_dtype = amp_dtype
         # Only float16 has so little range that the loss must be scaled.
@@ -56,29 +94,134 @@ class TrainingLoop(SimpleTrainer):
         )
 
     def run_step(self) -> None:
-        """One iteration: data, losses, backward, step."""
+        """One iteration: data, losses, backward, step.
+
+        Raises:
+            NonFiniteLossError: a loss is not finite, and no more steps may be left out; weights,
+                statistics and optimizer are as they were before the iteration.
+        """
         start = time.perf_counter()
         if self._started is None:
             self._started = self.batches.starting_at(self.iter)
         data = next(self._started)
+        self.interruption.deferred = True
         data_time = time.perf_counter() - start
         seed_everything(self.batches.seed, Stream.STEP, self.iter, comm.get_rank())
-        with torch.autocast(self.device_type, self.amp_dtype, enabled=self.amp_dtype is not None):
-            losses = self.model(data)
-        total = torch.stack(list(losses.values())).sum()
+        self._statistics.keep()
         self.optimizer.zero_grad()
-        self.grad_scaler.scale(total).backward()
-        self._write_metrics(losses, data_time)
+        try:
+            losses = self._reduced(self._backward(data), data_time)
+        except FloatingPointError as error:  # the matching has no loss to make infinite
+            self._refuse([str(error)], comm.get_world_size() == 1)
+            return
+        bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
+        if bad:
+            self._refuse(bad)
+            return
+        self._write(losses)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
+    def _backward(self, data: Any) -> dict[str, Tensor]:
+        """Add the gradients of a batch; its losses."""
+        parts = _parts(data, self.accumulation_steps)
+        sums: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            # Processes exchange gradients once, with the last part.
+            alone = number < len(parts) and isinstance(self.model, DistributedDataParallel)
+            with self.model.no_sync() if alone else nullcontext():
+                enabled = self.amp_dtype is not None
+                with torch.autocast(self.device_type, self.amp_dtype, enabled=enabled):
+                    losses = self.model(part)
+                total = torch.stack(list(losses.values())).sum() / len(parts)
+                self.grad_scaler.scale(total).backward()
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach().float() / len(parts)
+        return sums
+
+    def _reduced(self, losses: dict[str, Tensor], data_time: float) -> dict[str, float]:
+        """Means over the processes, on all of them; one exchange tells who was asked to stop."""
+        values = torch.stack(list(losses.values()))
+        processes = comm.get_world_size()
+        mine = torch.zeros(processes + 1, device=values.device)
+        mine[comm.get_rank()] = data_time
+        mine[-1] = self.interruption.received
+        told = torch.cat((values / processes, mine))
+        if processes > 1:
+            torch.distributed.all_reduce(told)
+        *means, stop = told.tolist()
+        self.stopping = stop > 0
+        get_event_storage().put_scalar("data_time", max(means[len(losses) :]))
+        return dict(zip(losses, means, strict=False))
+
+    def _write(self, losses: dict[str, float]) -> None:
+        storage = get_event_storage()
+        storage.put_scalar("total_loss", sum(losses.values()))
+        if len(losses) > 1:
+            storage.put_scalars(**losses)
+
+    def _refuse(self, reasons: list[str], agreed: bool = True) -> None:
+        """Leave a step out, or stop.
+
+        Args:
+            agreed: whether all processes do this.
+        """
+        self._statistics.restore()
+        self.optimizer.zero_grad()
+        names = self.batches.image_names(self.iter)
+        if agreed:
+            names = [name for part in comm.all_gather(names) for name in part]
+        message = f"iteration {self.iter}: {', '.join(reasons)} with the images {', '.join(names)}"
+        if not agreed or self.skipped >= self.max_skipped_steps:
+            raise NonFiniteLossError(message, agreed)
+        self.skipped += 1
+        logger.warning(
+            "%s. Step left out, %d of at most %d (SOLVER.MAX_SKIPPED_STEPS)",
+            *(message, self.skipped, self.max_skipped_steps),
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Optimizer, gradient scaler and seed: with the iteration, all that resuming needs."""
-        mine = {"grad_scaler": self.grad_scaler.state_dict(), "seed": self.batches.seed}
-        return super().state_dict() | mine
+        return super().state_dict() | {
+            "grad_scaler": self.grad_scaler.state_dict(),
+            "seed": self.batches.seed,
+            "skipped": self.skipped,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; the batches go on with its seed."""
         super().load_state_dict(state_dict)
         self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
         self.batches.seed = state_dict["seed"]
+        self.skipped = state_dict["skipped"]
+
+
+class _Statistics:
+    """Running statistics of batch normalisation, which a forward pass changes at once."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.now: list[Tensor] = [
+            buffer
+            for module in model.modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            for buffer in module.buffers(recurse=False)
+        ]
+        self.before = [buffer.clone() for buffer in self.now]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        if self.now:
+            torch._foreach_copy_(self.before, self.now)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        if self.now:
+            torch._foreach_copy_(self.now, self.before)
+
+
+def _parts(data: Any, count: int) -> Sequence[Any]:
+    """A list in so many parts of equal length; anything else stays whole."""
+    if count == 1 or not isinstance(data, list):
+        return [data]
+    size = len(data) // count
+    return [data[i : i + size] for i in range(0, len(data), size)]

@@ -13,6 +13,7 @@ from pading.data.semantics import load_class_vectors
 from pading.data.validate import check_datasets
 from pading.engine.embeddings import uses_stored_embeddings
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
+from pading.engine.record import check_resumable
 from pading.engine.trainer import amp_dtype
 from pading.errors import InputError
 
@@ -42,6 +43,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     split = check_datasets(cfg, training=not args.eval_only)
     if cfg.MODEL.META_ARCHITECTURE == "PADing":
         load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
+    if args.resume:
+        check_resumable(cfg)
     cfg.freeze()
     return cfg
 

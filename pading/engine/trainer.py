@@ -2,12 +2,12 @@
 
 import logging
 import weakref
-from typing import cast
+from typing import Any, cast
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
-from detectron2.engine import TrainerBase, create_ddp_model
+from detectron2.engine import HookBase, TrainerBase, create_ddp_model, hooks
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from torch import nn
@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader
 from pading.compat import DefaultTrainer
 from pading.data.batches import build_training_batches
 from pading.data.mappers import SegmentationMapper
-from pading.engine.checkpoint import Checkpointer
 from pading.engine.embeddings import StoredEmbeddings, uses_stored_embeddings
-from pading.engine.loop import Batches, TrainingLoop
+from pading.engine.hooks import Checkpoints, Evaluation
+from pading.engine.interruption import Interruption
+from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
+from pading.engine.run_checkpoints import RunCheckpointer
 from pading.errors import InputError
 from pading.modeling.pading import PADing
 
@@ -27,7 +29,17 @@ from pading.modeling.pading import PADing
 class Trainer(DefaultTrainer):
     """Both stages; which one is a matter of MODEL.META_ARCHITECTURE."""
 
-    def __init__(self, cfg: CfgNode) -> None:
+    _trainer: TrainingLoop
+
+    def __init__(
+        self, cfg: CfgNode, run: str | None = None, interruption: Interruption | None = None
+    ) -> None:
+        """
+        Args:
+            cfg: the configuration.
+            run: identifies the run in its checkpoints (:mod:`pading.engine.record`).
+            interruption: what may stop the run early.
+        """
         # Detectron2's __init__ fixes inner trainer and checkpointer: the same steps with ours.
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
@@ -37,13 +49,75 @@ class Trainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         batches = self.build_batches(cfg, model)
         model = create_ddp_model(model, broadcast_buffers=False)
-        self._trainer = TrainingLoop(model, batches, optimizer, amp_dtype(cfg))
+        self.interruption = interruption or Interruption()
+        self._trainer = TrainingLoop(
+            model,
+            batches,
+            optimizer,
+            interruption=self.interruption,
+            amp_dtype=amp_dtype(cfg),
+            max_skipped_steps=cfg.SOLVER.MAX_SKIPPED_STEPS,
+        )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = RunCheckpointer(model, cfg.OUTPUT_DIR, run, trainer=weakref.proxy(self))
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was asked to stop after this step."""
+        return self._trainer.stopping
+
+    def build_hooks(self) -> list[HookBase]:
+        """Detectron2's hooks, with our checkpoints and evaluation; PreciseBN has no place here."""
+        solver, test = self.cfg.SOLVER, self.cfg.TEST
+        checkpointer = self.checkpointer
+        found = [
+            hooks.IterationTimer(),
+            hooks.LRScheduler(),
+            # Before the evaluation, whose failure must not cost the steps before it.
+            Checkpoints(checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINTS_KEPT),
+            Evaluation(
+                test.EVAL_PERIOD, self._test, self.interruption, checkpointer, test.BEST_METRIC
+            ),
+        ]
+        if comm.is_main_process():
+            # In the end, so that results of the evaluation are written.
+            found.append(hooks.PeriodicWriter(self.build_writers(), period=20))
+        return found
+
+    def _test(self) -> dict[str, Any]:
+        self._last_eval_results = self.test(self.cfg, self.model)
+        return self._last_eval_results
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Resume from the newest usable checkpoint in OUTPUT_DIR, else load MODEL.WEIGHTS."""
+        loaded = self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if resume and self.checkpointer.has_checkpoint():
+            self.start_iter = loaded["iteration"] + 1
+
+    def run_step(self) -> None:
+        """One iteration.
+
+        Raises:
+            NonFiniteLossError: a loss is not finite. What repeats the iteration has been saved.
+        """
+        try:
+            super().run_step()
+        except NonFiniteLossError as error:
+            name = f"nonfinite_{self.iter:07d}"
+            self.iter -= 1  # the state before this iteration
+            # Another process than the main one may be alone in knowing.
+            self.checkpointer.save_to_disk |= not error.agreed
+            self.checkpointer.save(name, tag=False, iteration=self.iter)
+            raise NonFiniteLossError(
+                f"{error}. {name}.pth in {self.cfg.OUTPUT_DIR} holds the state before: to repeat "
+                "the iteration, write this name into last_checkpoint in a copy of the folder and "
+                "--resume. Look at the images, lower SOLVER.BASE_LR, clip gradients "
+                "(SOLVER.CLIP_GRADIENTS), or allow steps to be left out (SOLVER.MAX_SKIPPED_STEPS)"
+            ) from error
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> JointOptimizer:
