@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from detectron2.modeling import build_model
+from torch import nn
 
 from pading import load_config, register_datasets
 
@@ -26,11 +27,16 @@ NARROW = {
 NARROW_OVERRIDES = [str(part) for pair in NARROW.items() for part in pair]
 
 
+def narrow_model(stage: str) -> nn.Module:
+    """A narrow model of "pretrain" or "PADing" for Shapes, with fresh weights."""
+    cfg = load_config(str(SHAPES.with_name(f"{stage}.yaml")), NARROW_OVERRIDES)
+    register_datasets(cfg)
+    return build_model(cfg)
+
+
 def save_random_weights(folder: Path) -> Path:
     """A checkpoint of the narrow model of :data:`SHAPES`, as training leaves it."""
-    cfg = load_config(str(SHAPES), NARROW_OVERRIDES)
-    register_datasets(cfg)
     torch.manual_seed(0)
     path = folder / "model_final.pth"
-    torch.save({"model": build_model(cfg).state_dict()}, path)
+    torch.save({"model": narrow_model(SHAPES.stem).state_dict()}, path)
     return path

@@ -143,7 +143,7 @@ def write_weights(path: str | os.PathLike[str], weights: Mapping[str, torch.Tens
 
 def _as_tensor(path: str, name: str, value: Any) -> torch.Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.ascontiguousarray(value))
+        return torch.from_numpy(np.asarray(value, order="C"))  # keeps 0 dimensions
     if isinstance(value, torch.Tensor):
         return value
     raise InputError(f"{path}: {name} is no tensor but {type(value).__name__}")

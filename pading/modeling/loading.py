@@ -52,7 +52,10 @@ class LoadsWhole(nn.Module):
         if not strict:
             started = {name.split(".")[0]: None for name in found.missing_keys}
             if started:
-                _logger.info("start afresh, as the weights have none: %s", ", ".join(started))
+                _logger.info(
+                    "not in these weights, so they stay as the model was built: %s",
+                    ", ".join(started),
+                )
             found.missing_keys.clear()  # said in one line
         return found
 

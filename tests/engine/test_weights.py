@@ -25,7 +25,11 @@ class Malice:
 
 @pytest.fixture
 def tensors(rng: torch.Generator) -> dict[str, torch.Tensor]:
-    return {"a.weight": torch.randn(3, 4, generator=rng), "b": torch.arange(5)}
+    return {
+        "a.weight": torch.randn(3, 4, generator=rng),
+        "b": torch.arange(5),
+        "num_batches_tracked": torch.tensor(7),
+    }
 
 
 def assert_same(found: dict, wanted: dict[str, torch.Tensor]) -> None:

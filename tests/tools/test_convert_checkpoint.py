@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.modeling import build_model
-from torch import Tensor, nn
+from torch import Tensor
 
-import pading
 from pading.engine.checkpoint import Checkpointer
 from pading.engine.setup import exit_on_input_error
 from pading.engine.weights import read_weights
-from tests.modeling.recordings import ROOT
-from tests.narrow import NARROW
+from tests.narrow import narrow_model
 
 ENDINGS = (".safetensors", ".pth")
 
@@ -33,13 +30,6 @@ def assert_same_bits(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> Non
     for name, value in wanted.items():
         assert found[name].dtype == value.dtype, name
         assert torch.equal(found[name], value), name
-
-
-def model_of(stage: str) -> nn.Module:
-    pairs = [str(part) for pair in NARROW.items() for part in pair]
-    cfg = pading.load_config(str(ROOT / "configs" / "shapes" / f"{stage}.yaml"), pairs)
-    pading.register_datasets(cfg)
-    return build_model(cfg)
 
 
 @pytest.mark.parametrize("name", ["mask2former_resnet", "mask2former_swin", "pading_stage2"])
@@ -66,7 +56,7 @@ def test_published_to_ours_and_back(
 def test_ours_to_published_and_back(
     stage: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    model = model_of(stage)
+    model = narrow_model(stage)
     Checkpointer(model, str(tmp_path)).save("model_final", iteration=3)
     files = [tmp_path / "model_final.pth", tmp_path / f"theirs{ending}", tmp_path / f"ours{ending}"]
     published = convert(monkeypatch, "published", *files[:2])
@@ -79,7 +69,7 @@ def test_ours_to_published_and_back(
     lean["criterion.empty_weight"] = torch.ones(3)
     torch.save({"model": lean}, tmp_path / "lean.pth")
     for checkpointer in (Checkpointer, DetectionCheckpointer):
-        again = model_of(stage)
+        again = narrow_model(stage)
         if stage == "PADing":
             assert not torch.equal(again.classifier.weight, model.classifier.weight)
         checkpointer(again).load(str(tmp_path / "lean.pth"))
