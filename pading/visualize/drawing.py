@@ -13,13 +13,16 @@ from pading.visualize.segments import SegmentMap
 
 VOID_COLOUR = (95, 95, 95)
 _OPACITY, _HATCH_OPACITY = 0.55, 0.8
-# Below this many pixels on the shorter side labels would cover what they name.
+# Pictures whose shorter side is below this many pixels have no room for labels...
+_SMALL = 320
+# ...and are enlarged to at least this many.
 _LEGIBLE = 480
 
 
 def enlargement(height: int, width: int) -> int:
     """The whole factor by which a small image is enlarged to make room for labels; 1 for others."""
-    return math.ceil(_LEGIBLE / min(height, width, _LEGIBLE))
+    shorter = min(height, width)
+    return 1 if shorter >= _SMALL else math.ceil(_LEGIBLE / shorter)
 
 
 def draw_segments(
@@ -63,15 +66,15 @@ def draw_segments(
     grey = picture.mean(axis=2, keepdims=True, dtype=np.float32)
     line = max(1, round(min(size) / 350))
     drawn = grey * (1 - _OPACITY) + colours[places] * _OPACITY
-    if unseen.any():
-        diagonal = np.add.outer(np.arange(height), np.arange(width))
-        hatched = unseen & (diagonal % (10 * line) < 2 * line)
-        yellow = np.array(UNSEEN_COLOUR, dtype=np.float32)
-        drawn[hatched] = grey[hatched] * (1 - _HATCH_OPACITY) + yellow * _HATCH_OPACITY
     edges = _edges(places, line)
     drawn[edges] = (255, 255, 255)
     if unseen.any():
-        drawn[edges & ndimage.binary_dilation(unseen, iterations=line)] = UNSEEN_COLOUR
+        diagonal = np.add.outer(np.arange(height), np.arange(width))
+        hatched = unseen & (diagonal % (14 * line) < 2 * line) & ~edges
+        yellow = np.array(UNSEEN_COLOUR, dtype=np.float32)
+        drawn[hatched] = grey[hatched] * (1 - _HATCH_OPACITY) + yellow * _HATCH_OPACITY
+        # On its own side, or a seen neighbour would look unseen too.
+        drawn[unseen & ndimage.binary_dilation(edges, iterations=line)] = UNSEEN_COLOUR
     canvas = Image.fromarray(drawn.round().astype(np.uint8))
     draw_labels(canvas, places, result.segments, split)
     return np.asarray(canvas)

@@ -60,7 +60,12 @@ def draw_labels(
         if not mask.any():  # thinner than the grid
             row, column = np.argwhere(places == place + 1)[0]
             mask[min(row // step, len(mask) - 1), min(column // step, mask.shape[1] - 1)] = True
-        box = _free_box((width, height), mask, step, canvas.size, taken)
+        box = None
+        own = _bounds(mask, step)
+        if (own[2] - own[0]) * (own[3] - own[1]) < 3 * width * height:
+            # A label would cover all of it: rather beside.
+            box = _free_box((width, height), mask, step, canvas.size, [*taken, own])
+        box = box or _free_box((width, height), mask, step, canvas.size, taken)
         if box is None:
             continue
         taken.append(box)
@@ -71,6 +76,12 @@ def draw_labels(
             draw.polygon(star_shape(box[0] + 4 + size / 2, middle, size * 0.45), fill=INK)
         ink = INK if info.unseen else (255, 255, 255)
         draw.text((box[0] + 4 + star, middle), text, fill=ink, font=text_font, anchor="lm")
+
+
+def _bounds(mask: np.ndarray, step: int) -> Box:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    top, bottom = int(rows[0]) * step, int(rows[-1] + 1) * step
+    return int(columns[0]) * step, top, int(columns[-1] + 1) * step, bottom
 
 
 def _free_box(

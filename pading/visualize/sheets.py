@@ -46,12 +46,12 @@ def write_sheet(
         split: see :func:`~pading.visualize.drawing.draw_segments`.
         path: of the PNG, written whole or not at all.
         title: a line above the sheet; "" for none.
-        panel_width: width of every picture in pixels; images are scaled to it.
+        panel_width: the longer side of every picture in pixels; images are scaled to it.
     """
     headings = list(rows[0].panels)
     pictures = []
     for row in rows:
-        scale = panel_width / row.image.shape[1]
+        scale = panel_width / max(row.image.shape[:2])
         panels = [draw_segments(row.image, row.panels[name], split, scale) for name in headings]
         pictures.append([resize(row.image, scale), *panels])
 
