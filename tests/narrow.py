@@ -25,6 +25,12 @@ NARROW = {
     "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD": 0.0,
 }
 NARROW_OVERRIDES = [str(part) for pair in NARROW.items() for part in pair]
+# Where the configuration has the full R-50 and the full pixel decoder.
+NARROW_R50_OVERRIDES = [
+    *NARROW_OVERRIDES,
+    *("MODEL.RESNETS.STEM_OUT_CHANNELS", "8", "MODEL.RESNETS.RES2_OUT_CHANNELS", "16"),
+    *("MODEL.RESNETS.WIDTH_PER_GROUP", "4", "MODEL.SEGMENTER.ENCODER_LAYERS", "1"),
+]
 
 
 def narrow_model(stage: str) -> nn.Module:

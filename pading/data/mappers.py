@@ -144,7 +144,7 @@ def _semantic_targets(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Classes (N,) and masks (N, H, W): one for each class that occurs."""
     labels = transforms.apply_segmentation(semantic_labels(entry))
-    labels = torch.from_numpy(np.ascontiguousarray(labels))
+    labels = torch.from_numpy(np.array(labels, order="C"))
     classes = labels.unique()
     classes = classes[classes != IGNORE_LABEL]
     return classes.long(), labels[None] == classes[:, None, None]
