@@ -98,7 +98,14 @@ def test_sheet(image: np.ndarray, split: ClassSplit, tmp_path: Path) -> None:
 
 
 def test_small_pictures_are_enlarged_for_their_labels() -> None:
-    sizes = {(128, 128): 4, (480, 640): 1, (319, 4000): 2, (320, 320): 1, (3000, 4000): 1, (1, 1): 480}
+    sizes = {
+        (128, 128): 4,
+        (480, 640): 1,
+        (319, 4000): 2,
+        (320, 320): 1,
+        (3000, 4000): 1,
+        (1, 1): 480,
+    }
     assert {size: enlargement(*size) for size in sizes} == sizes
 
 
