@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,20 @@ def _read(path: str) -> Any:
     if path.endswith(".pkl"):
         with open(path, "rb") as file:
             return _ArrayUnpickler(io.BytesIO(file.read()), encoding="latin1").load()
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with _numpy_admitted():
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _numpy_admitted() -> AbstractContextManager:
+    """Lets torch.load read NumPy's arrays and scalars, too, where PyTorch can be told their names.
+
+    Elsewhere a file with them is refused.
+    """
+    if torch.torch_version.TorchVersion(torch.__version__) < (2, 7):
+        return nullcontext()
+    types = [type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OSUVMm"]
+    functions = [(function, name) for name, function in _ADMITTED.items()]
+    return torch.serialization.safe_globals([*functions, *types])
 
 
 def _reason(error: Exception) -> str:

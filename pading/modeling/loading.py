@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pading.errors import InputError
-from pading.modeling.published import THEIRS, our_names, published_name
+from pading.modeling.published import THEIRS, our_name, our_names, published_name
 
 _logger = logging.getLogger(__name__)
 _HEAD = "sem_seg_head."
@@ -39,7 +39,8 @@ class LoadsWhole(nn.Module):
             InputError: it does not fit, and ``strict`` is False; the message names every tensor.
             RuntimeError: it does not fit, and ``strict`` is True.
         """
-        weights = usable(our_names(state_dict))
+        renamed = our_names(state_dict)
+        weights = usable(renamed)
         backbone_only = not strict and is_backbone_alone(weights)
         if backbone_only:
             wanted = [name for name in self.state_dict() if name.startswith("backbone.")]
@@ -50,6 +51,9 @@ class LoadsWhole(nn.Module):
             check_fit(self, state_dict, lost="or there in another shape")
         found = super().load_state_dict(weights, strict, assign)
         if not strict:
+            unused = [name.removeprefix(THEIRS) for name in renamed if name not in weights]
+            if unused:
+                _logger.info("not used, as the configuration says it here: %s", ", ".join(unused))
             started = {name.split(".")[0]: None for name in found.missing_keys}
             if started:
                 _logger.info(
@@ -62,7 +66,7 @@ class LoadsWhole(nn.Module):
 
 def is_backbone_alone(weights: Iterable[str]) -> bool:
     """Whether these are names of a backbone (ImageNet weights) rather than of a segmenter."""
-    return not any(name.startswith(_HEAD) for name in weights)
+    return not any(our_name(name).startswith(_HEAD) for name in weights)
 
 
 def usable(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,11 @@ def older(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def wrapped(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As saved from within DistributedDataParallel."""
+    return {f"module.{name}": value for name, value in weights.items()}
+
+
 def write(path: Path, weights: dict[str, Tensor]) -> str:
     if path.suffix == ".pkl":
         arrays = {name: value.numpy() for name, value in weights.items()}
@@ -59,7 +64,7 @@ def write(path: Path, weights: dict[str, Tensor]) -> str:
     ],
 )
 @pytest.mark.parametrize("stage", ["pretrain", "PADing"])
-@pytest.mark.parametrize("layout", [dict, older])
+@pytest.mark.parametrize("layout", [dict, older, wrapped])
 def test_loads_as_it_is(
     checkpointer: type, ending: str, stage: str, layout: Callable, tmp_path: Path, seed: int
 ) -> None:
@@ -92,6 +97,7 @@ def test_before_stage_two(
     assert all(torch.equal(after[n], before[n]) for n in after if n.startswith(afresh))
     [line] = [r.getMessage() for r in caplog.records if "stay as the model was built" in r.msg]
     assert line.endswith("class_vectors, semantic_projection, generator, disentangler")
+    assert "not used, as the configuration says it here: criterion.empty_weight" in caplog.text
 
 
 def test_a_part_of_stage_two_is_no_fresh_start(tmp_path: Path, seed: int) -> None:

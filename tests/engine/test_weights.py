@@ -47,6 +47,18 @@ def test_torch_file(wrapped: bool, tensors: dict, tmp_path: Path) -> None:
     assert found.get("iteration") == (7 if wrapped else None)
 
 
+def test_torch_file_with_numpys_arrays_and_scalars(tensors: dict, tmp_path: Path) -> None:
+    arrays = {name: value.numpy() for name, value in tensors.items()}
+    content = {"model": arrays, "iteration": np.int64(7), "trainer": {"lr": np.float64(0.5)}}
+    torch.save(content, tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    assert_same(found["model"], tensors)
+    assert (found["iteration"], found["trainer"]["lr"]) == (7, 0.5)
+    # Nothing stays admitted.
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "w.pth", weights_only=True)
+
+
 def test_safetensors(tensors: dict, tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "w.safetensors")
     assert_same(read_weights(tmp_path / "w.safetensors")["model"], tensors)

@@ -74,6 +74,29 @@ def test_published_split_by_default(
     assert torch.equal(grown["classifier.weight"][-1], model[HEAD + "weight"][-1])
 
 
+def test_published_checkpoint(
+    checkpoint: Path, split_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = read_weights(checkpoint)["model"]
+    published = {
+        **weights,
+        "sem_seg_head.predictor.static_query.weight": torch.ones(3),
+        "criterion.empty_weight": torch.ones(4),
+    }
+    torch.save({"model": published}, tmp_path / "theirs.pth")
+    convert(
+        monkeypatch,
+        *("--task_name", "panoptic", "--split", split_file),
+        *("--input_file", tmp_path / "theirs.pth", "--output_file", tmp_path / "o.safetensors"),
+    )
+    names = {"weight", "bias"}
+    assert set(read_weights(tmp_path / "o.safetensors")["model"]) == {
+        *(HEAD + name for name in names),
+        *("classifier." + name for name in names),
+        "sem_seg_head.predictor.query_feat.weight",
+    }
+
+
 def test_other_class_count(
     checkpoint: Path,
     tmp_path: Path,
