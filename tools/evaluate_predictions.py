@@ -51,6 +51,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ground-truth-folder", type=Path, help="where its PNG files are instead")
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--predictions-folder", type=Path, help="where its PNG files are instead")
+    parser.add_argument(
+        "--class-ids",
+        action="store_true",
+        help="semantic: the folder of predicted maps holds class ids, as tools/predict.py writes",
+    )
     parser.add_argument("--output", type=Path, help="JSON file to write the scores to")
     parser.add_argument("--per-class", action="store_true", help="print a table of the classes too")
     return parser.parse_args()
@@ -60,6 +65,8 @@ def main() -> None:
     args = parse_args()
     if args.setting and args.task != "instance":
         raise InputError(f"--setting {args.setting}: is for --task instance alone; leave it out")
+    if args.class_ids and not (args.task == "semantic" and args.predictions.is_dir()):
+        raise InputError("--class-ids is for --task semantic and a folder of maps; leave it out")
     all_scores = score(args, load_split(args.split))
     for scores in all_scores:
         print(f"\n{scores.task}, {args.split}\n\n{group_table(scores)}")
@@ -86,8 +93,11 @@ def score(args: argparse.Namespace, split: ClassSplit) -> tuple[Scores, ...]:
         if args.ground_truth.is_dir()
         else panoptic_labels(args.ground_truth, truth_folder, split)
     )
-    read = folder_labels if args.predictions.is_dir() else archive_labels
-    return (score_semantic(truth, read(args.predictions), split),)
+    if args.predictions.is_dir():
+        predicted = folder_labels(args.predictions, split if args.class_ids else None)
+    else:
+        predicted = archive_labels(args.predictions)
+    return (score_semantic(truth, predicted, split),)
 
 
 if __name__ == "__main__":

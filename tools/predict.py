@@ -11,6 +11,8 @@ instance.json                     COCO's results format: boxes, masks as RLE
 semantic.json, semantic/*.png     the classes; label maps of class ids
 ..._overlays/*.png                pictures; classes with a star and hatching are unseen ones
 
+tools/evaluate_predictions.py scores these files (label maps with --class-ids).
+
 Results have the size of their image, small pictures are enlarged. Running it again replaces the
 files of the same images. The exit status is 1 if an image could not be read; the others are done.
 

@@ -127,16 +127,39 @@ class LabelMaps(Mapping[str, np.ndarray]):
         return len(self._readers)
 
 
-def folder_labels(folder: str | Path) -> LabelMaps:
+def folder_labels(folder: str | Path, class_ids: ClassSplit | None = None) -> LabelMaps:
     """The PNG label maps of a folder; the file is named after the image.
 
+    Args:
+        folder: of the PNGs.
+        class_ids: the values are ids of this split's classes; None: places in the split.
+
     Raises:
-        InputError: no PNG there, or two of one image; a broken one when it is read.
+        InputError: no PNG there, or two of one image; when it is read, a broken one, or one with a
+            value that is no class id.
     """
     files = sorted(Path(folder).glob("*.png"))
     if not files:
         raise InputError(f"{folder}: has no PNG file; name the folder of the label maps")
+    if class_ids is not None:
+        read = partial(_read_class_ids, split=class_ids)
+        return LabelMaps({path.stem: partial(read, str(path)) for path in files})
     return LabelMaps({path.stem: partial(read_label_map, str(path)) for path in files})
+
+
+def _read_class_ids(path: str, split: ClassSplit) -> np.ndarray:
+    labels = np.full(IGNORE_LABEL + 1, -1)
+    labels[IGNORE_LABEL] = IGNORE_LABEL
+    for class_id, label in split.contiguous_id.items():
+        if class_id < IGNORE_LABEL:
+            labels[class_id] = label
+    values = read_label_map(path)
+    found = labels[values]
+    if (found < 0).any():
+        raise InputError(
+            f"{path}: the value {values[found < 0][0]} is no class id of the split {split.name}"
+        )
+    return found
 
 
 def archive_labels(path: str | Path) -> LabelMaps:

@@ -9,6 +9,7 @@ import pytest
 from evaluate_predictions import main
 from PIL import Image
 
+from pading.data.splits import load_split
 from pading.errors import InputError
 
 
@@ -18,7 +19,8 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def run(**options: object) -> dict:
         output = tmp_path / "scores.json"
-        arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        names = {f"--{key.replace('_', '-')}": value for key, value in options.items()}
+        arguments = [k if value is True else f"{k}={value}" for k, value in names.items()]
         monkeypatch.setattr(
             sys, "argv", ["evaluate_predictions.py", *arguments, f"--output={output}"]
         )
@@ -106,3 +108,27 @@ def test_label_maps_in_folders(evaluate, tmp_path: Path, seed: int) -> None:
         predictions=tmp_path / "predicted",
     )
     assert scores["all"]["miou"] == scores["all"]["pixel_accuracy"] == 100
+
+
+def test_label_maps_of_class_ids(evaluate, tmp_path: Path, seed: int) -> None:
+    split = load_split("shapes")
+    ids = np.array([info.id for info in split.classes])
+    labels = np.random.default_rng(seed).integers(0, split.num_classes, (8, 9))
+    for folder, values in (("truth", labels), ("predicted", ids[labels])):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / folder / "1.png")
+    options = {
+        "task": "semantic",
+        "split": "shapes",
+        "ground_truth": tmp_path / "truth",
+        "predictions": tmp_path / "predicted",
+    }
+    assert (ids != np.arange(split.num_classes)).any()
+    assert evaluate(**options, class_ids=True)["all"]["pixel_accuracy"] == 100
+    Image.fromarray(np.full((8, 9), 254, np.uint8)).save(tmp_path / "predicted" / "1.png")
+    with pytest.raises(
+        InputError, match=r"1\.png: the value 254 is no class id of the split shapes"
+    ):
+        evaluate(**options, class_ids=True)
+    with pytest.raises(InputError, match="--class-ids is for --task semantic"):
+        evaluate(**{**options, "task": "instance"}, class_ids=True)
