@@ -180,7 +180,12 @@ def load_semantic(
             "label_table": table,
         }
 
-    maps = sorted(name for name in _list_folder(spec.labels) if name.lower().endswith(".png"))
+    # Hidden files are none of the data set's; a killed preparation may have left one.
+    maps = sorted(
+        name
+        for name in _list_folder(spec.labels)
+        if name.lower().endswith(".png") and not name.startswith(".")
+    )
     return list(_each(maps, parse, on_error))
 
 

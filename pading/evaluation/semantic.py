@@ -138,7 +138,7 @@ def folder_labels(folder: str | Path, class_ids: ClassSplit | None = None) -> La
         InputError: no PNG there, or two of one image; when it is read, a broken one, or one with a
             value that is no class id.
     """
-    files = sorted(Path(folder).glob("*.png"))
+    files = sorted(path for path in Path(folder).glob("*.png") if path.name[0] != ".")
     if not files:
         raise InputError(f"{folder}: has no PNG file; name the folder of the label maps")
     if class_ids is not None:
