@@ -118,7 +118,7 @@ def _numpy_admitted() -> AbstractContextManager:
 
     Elsewhere a file with them is refused.
     """
-    if torch.torch_version.TorchVersion(torch.__version__) < (2, 7):
+    if torch.torch_version.TorchVersion(torch.__version__) < "2.7":
         return nullcontext()
     types = [type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OSUVMm"]
     functions = [(function, name) for name, function in _ADMITTED.items()]
