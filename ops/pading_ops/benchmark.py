@@ -7,7 +7,7 @@ own place as a trained encoder does; and the small model of ``make demo``.
 Within one run every contender is timed in turn, over and over, so that a busy machine disturbs all
 of them alike. Ratios are of medians, to the plain PyTorch version in float32. The floor is the time
 that the inputs, outputs and gradients take to pass through memory once, at the speed of a large
-copy measured in the same run.
+copy that is timed in the same turns. Peak memory of forward + backward is measured apart.
 
 PADING_OPS_COMPARE may name an importable module with the published op's interface
 (``ms_deform_attn_forward/backward`` with a trailing ``im2col_step``); it is then measured too.
@@ -28,32 +28,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pading_ops import ms_deform_attn, ms_deform_attn_reference
+from pading_ops.peak_memory import Peak, measure_peaks
+from pading_ops.settings import DTYPES, SETTINGS, Setting, make_inputs
 
 COMPARE_VARIABLE = "PADING_OPS_COMPARE"
-_DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One shape of reference: the sides of the square levels, batch, heads, channels, points."""
-
-    sides: tuple[int, ...]
-    B: int
-    M: int
-    D: int
-    P: int = 4
-
-
-SETTINGS = {
-    "1024": Setting((128, 64, 32), B=1, M=8, D=32),
-    "512": Setting((64, 32, 16), B=1, M=8, D=32),
-    "demo": Setting((16, 8, 4), B=8, M=8, D=8),
-}
+_COPY = "copy"
 
 
 @dataclass(frozen=True)
@@ -68,34 +47,6 @@ class Result:
     slowest: float
     ratio: float  # how many times faster than the plain PyTorch version, eager, in float32
     floor_share: float  # the memory floor's time over the median
-
-
-def make_inputs(setting: Setting, dtype: torch.dtype, device: str) -> tuple[Tensor, ...]:
-    """Arguments of the op and, last, a gradient of its output."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = torch.tensor([(side, side) for side in setting.sides])
-    sizes = shapes.prod(1)
-    centres = [
-        torch.cartesian_prod((torch.arange(side) + 0.5) / side, (torch.arange(side) + 0.5) / side)
-        for side in setting.sides
-    ]
-    own = torch.cat(centres).flip(-1)[None, :, None, None, None]
-    B, M, D, P = setting.B, setting.M, setting.D, setting.P
-    S, L = int(sizes.sum()), len(sizes)
-    offsets = 2 * torch.randn(B, S, M, L, P, 2, generator=generator)
-    locations = own + offsets / shapes.flip(-1)[:, None]
-    weights = torch.rand(B, S, M, L * P, generator=generator).softmax(-1).view(B, S, M, L, P)
-    small = torch.float64 if dtype == torch.float64 else torch.float32
-    value = torch.randn(B, S, M, D, generator=generator)
-    grad_output = torch.randn(B, S, M * D, generator=generator)
-    return (
-        value.to(device, dtype),
-        shapes.to(device),
-        (sizes.cumsum(0) - sizes).to(device),
-        locations.to(device, small),
-        weights.to(device, small),
-        grad_output.to(device, dtype),
-    )
 
 
 def _forward(function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Callable[[], object]:
@@ -154,7 +105,7 @@ def _contenders(
     for dtype in dtypes:
         found[f"pading_ops {dtype}"] = (
             ms_deform_attn,
-            make_inputs(setting, _DTYPES[dtype], device),
+            make_inputs(setting, DTYPES[dtype], device),
         )
     return found
 
@@ -174,15 +125,8 @@ def _milliseconds(run: Callable[[], object], device: str) -> float:
     return 1e3 * (time.perf_counter() - begin)
 
 
-def _bytes_per_millisecond(device: str) -> float:
-    """Speed of a copy that no cache holds: bytes read plus bytes written."""
-    source = torch.ones(64 << 20, dtype=torch.float32, device=device)
-    target = torch.empty_like(source)
-    times = [_milliseconds(lambda: target.copy_(source), device) for _ in range(5)]
-    return 2 * source.nbytes / min(times)
-
-
 def _floor(inputs: tuple[Tensor, ...], work: str, speed: float) -> float:
+    """Milliseconds, at a speed in bytes per millisecond."""
     value, _, _, locations, weights, output = inputs
     read = value.nbytes + locations.nbytes + weights.nbytes
     total = read + output.nbytes
@@ -204,12 +148,14 @@ def measure(
         repeats: how often each contender is timed; at least 1.
         compiled: whether the plain version is measured under torch.compile too.
     """
-    speed = _bytes_per_millisecond(device)
+    source = torch.ones(32 << 20, dtype=torch.float32, device=device)  # more than caches hold
+    target = torch.empty_like(source)
     results = []
     for name in settings:
         contenders = _contenders(SETTINGS[name], device, dtypes, compiled)
         for work, wrap in (("forward", _forward), ("forward + backward", _both)):
             runs = {key: wrap(*contender) for key, contender in contenders.items()}
+            runs[_COPY] = lambda: target.copy_(source)
             for run in runs.values():
                 run()  # caches, compilation, memory pools
             times: dict[str, list[float]] = {key: [] for key in runs}
@@ -217,6 +163,8 @@ def measure(
                 for key, run in runs.items():
                     times[key].append(_milliseconds(run, device))
             medians = {key: statistics.median(taken) for key, taken in times.items()}
+            speed = 2 * source.nbytes / medians[_COPY]  # bytes read and bytes written
+            del times[_COPY]
             for key, taken in times.items():
                 floor = _floor(contenders[key][1], work, speed)
                 ratio = medians["plain"] / medians[key]
@@ -239,7 +187,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--dtypes", nargs="+", choices=_DTYPES, default=list(_DTYPES))
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args()
@@ -254,15 +202,30 @@ def main() -> None:
         options.repeats,
         compiled=not options.no_compile,
     )
+    peaks = measure_peaks(options.device, options.settings, options.dtypes)
     about = {"device": _describe(options.device), "torch": torch.__version__}
     if options.json:
-        print(json.dumps({**about, "results": [asdict(result) for result in results]}, indent=1))
+        rows = {
+            "results": [asdict(result) for result in results],
+            "peak_memory": [asdict(peak) for peak in peaks],
+        }
+        print(json.dumps({**about, **rows}, indent=1))
         return
     print(f"{about['device']}, torch {about['torch']}; milliseconds: median (fastest to slowest)")
     for r in results:
         print(
             f"{r.setting:>5} {r.work:18} {r.contender:20} {r.median:9.3f} ({r.fastest:.3f} to "
             f"{r.slowest:.3f})  {r.ratio:6.1f} x plain, floor is {r.floor_share:5.1%} of it"
+        )
+    _print_peaks(peaks)
+
+
+def _print_peaks(peaks: list[Peak]) -> None:
+    print("peak memory of forward + backward, MB, against inputs, outputs and gradients")
+    for peak in peaks:
+        print(
+            f"{peak.setting:>5} {peak.dtype:9} {peak.used / 1e6:9.1f} of {peak.tensors / 1e6:.1f}: "
+            f"{peak.used / peak.tensors - 1:+.1%}"
         )
 
 

@@ -6,6 +6,22 @@
 
 namespace pading_ops {
 
+PADING_INLINE int64_t level_rows(const Level& level) { return int64_t(level.height) * level.width; }
+
+// Points are located a block of queries at a time, about as many points as the nearest cache holds
+// with all that is reckoned for them.
+constexpr int64_t kBlockPoints = 192;
+
+PADING_INLINE int64_t block_queries(int64_t points_per_query) {
+  const int64_t fitting = kBlockPoints / (points_per_query > 0 ? points_per_query : 1);
+  return fitting > 0 ? fitting : 1;
+}
+
+// So many that a loop over vectors of points leaves no rest for a slower loop.
+PADING_INLINE int64_t padded_points(int64_t count) { return (count + 15) / 16 * 16; }
+
+// `staged`: a head's rows are first copied side by side into scratch, in float32 where they are of
+// a half type. The copy pays where every row is read several times.
 struct ForwardArguments {
   Problem sizes;
   const Level* levels;
@@ -13,6 +29,7 @@ struct ForwardArguments {
   const void* locations;
   const void* attention;
   void* output;
+  bool staged;
 };
 
 struct BackwardArguments {
@@ -22,15 +39,18 @@ struct BackwardArguments {
   const void* value;
   const void* locations;
   const void* attention;
-  void* grad_value;  // zeroed beforehand where it is accumulated in place: float32 and float64
+  void* grad_value;  // where not staged: zeroed beforehand
   void* grad_locations;
   void* grad_attention;
+  bool staged;   // always for half types: their gradients are summed in float32
+  int64_t room;  // for the rows of a head that are staged at a time: the largest level's
 };
 
 // A kernel's `scratch` starts at a cache line; the wrapper reckons its size.
 struct CpuKernels {
   const char* name;
-  // Every (image, query) in [begin, end) of B * Q, with all its heads.
+  // Staged: every (image, head) in [begin, end) of B * M, with all its queries; else every
+  // (image, query) of B * Q, with all its heads.
   void (*forward[kNumDtypes])(const ForwardArguments&, int64_t begin, int64_t end, char* scratch);
   // Every (image, head) in [begin, end) of B * M, with all its queries.
   void (*backward[kNumDtypes])(const BackwardArguments&, int64_t begin, int64_t end, char* scratch);

@@ -61,214 +61,290 @@ __attribute__((noinline)) void locate_points(
   }
 }
 
-// The small gradients of `count` points from their dot products, four to a point.
+// The small gradients of `count` points from their dot products, four to a point. Points outside
+// are told by their row, not by their weights alone: an attention weight of NaN must not show.
 template <typename Real>
 __attribute__((noinline)) void small_gradients(
     int64_t count, const Real* __restrict locations, const Real* __restrict attention,
     const int32_t* __restrict height, const int32_t* __restrict width,
-    const int32_t* __restrict start, const Real* __restrict dots, Real* __restrict grad_locations,
+    const int32_t* __restrict row, const Real* __restrict dots, Real* __restrict grad_locations,
     Real* __restrict grad_attention) {
   for (int64_t i = 0; i < count; ++i) {
-    const Level level{height[i], width[i], start[i]};
-    const Sample<Real> sample = locate(locations[2 * i], locations[2 * i + 1], level);
-    const PointGradient<Real> g = point_gradient(sample, level, attention[i], dots[4 * i],
-                                                 dots[4 * i + 1], dots[4 * i + 2], dots[4 * i + 3]);
-    // Not by the weights alone: an attention weight of NaN on a point outside must not show.
-    const bool touches = sample.row >= 0;
-    grad_attention[i] = touches ? g.attention : Real(0);
-    grad_locations[2 * i] = touches ? g.x : Real(0);
-    grad_locations[2 * i + 1] = touches ? g.y : Real(0);
+    const Level level{height[i], width[i], 0};
+    const PointGradient<Real> g =
+        point_gradient(locate(locations[2 * i], locations[2 * i + 1], level), level, attention[i],
+                       dots[4 * i], dots[4 * i + 1], dots[4 * i + 2], dots[4 * i + 3]);
+    grad_attention[i] = row[i] >= 0 ? g.attention : Real(0);
+    grad_locations[2 * i] = row[i] >= 0 ? g.x : Real(0);
+    grad_locations[2 * i + 1] = row[i] >= 0 ? g.y : Real(0);
   }
 }
 
-// The points of one query, of `heads` heads with L * P points each.
+// Fetches the lines of `count` elements into the cache.
+template <bool Write, typename T>
+PADING_INLINE void prefetch(const T* p, int64_t count) {
+  constexpr int64_t step = 64 / int64_t(sizeof(T));
+  for (int64_t i = 0; i < count; i += step) __builtin_prefetch(p + i, Write);
+  if (count > 0) __builtin_prefetch(p + count - 1, Write);
+}
+
+// Copies `rows` runs of `count` elements, without a call for the few that a run has, and fetches
+// what will be copied next: the runs are too far apart for the processor to guess.
+template <bool Write, typename Real>
+PADING_INLINE void copy_runs(int64_t rows, int64_t count, const Real* from, int64_t from_stride,
+                             Real* to, int64_t to_stride) {
+  for (int64_t row = 0; row < rows; ++row, from += from_stride, to += to_stride) {
+    if constexpr (Write)
+      prefetch<true>(to + rows * to_stride, count);
+    else
+      prefetch<false>(from + rows * from_stride, count);
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) store<4>(to + i, load<4>(from + i));
+    for (; i < count; ++i) to[i] = from[i];
+  }
+}
+
+// The points of one head in a block of consecutive queries, `per_query` to a query: all levels'
+// or one level's.
 template <typename Real>
 struct Points {
-  int64_t count;
+  int64_t per_query, queries;       // of a full block
+  Real *locations, *attention;      // as stored, side by side
   int32_t *height, *width, *start;  // of each point's level
   int32_t* row[4];  // upper left, upper right, lower left, lower right; row[0] < 0: outside
   Real* weight[4];  // bilinear times attention
 
-  Points(const Problem& p, const Level* levels, int64_t heads, Scratch& scratch)
-      : count(heads * p.points()) {
+  Points(int64_t L, int64_t P, Scratch& scratch)
+      : per_query(L * P), queries(block_queries(per_query)) {
+    const int64_t count = padded_points(queries * per_query);
+    locations = scratch.take<Real>(2 * count);
+    attention = scratch.take<Real>(count);
     height = scratch.take<int32_t>(count);
     width = scratch.take<int32_t>(count);
     start = scratch.take<int32_t>(count);
     for (auto& r : row) r = scratch.take<int32_t>(count);
     for (auto& w : weight) w = scratch.take<Real>(count);
+  }
+
+  // Rows are counted from the first of these levels.
+  void set_levels(const Level* levels, int64_t L, int64_t P) {
+    const int64_t count = padded_points(queries * per_query);
     for (int64_t i = 0; i < count; ++i) {
-      const Level level = levels[i / p.P % p.L];
+      locations[2 * i] = locations[2 * i + 1] = attention[i] = 0;
+      const Level level = levels[i / P % L];
       height[i] = level.height;
       width[i] = level.width;
-      start[i] = level.start;
+      start[i] = level.start - levels[0].start;
     }
   }
 
-  void locate_all(const Real* locations, const Real* attention) {
-    locate_points(count, locations, attention, height, width, start, row[0], row[1], row[2], row[3],
-                  weight[0], weight[1], weight[2], weight[3]);
+  // The first `count` queries of the block; a query's points are `stride` points after the last's.
+  void read(int64_t count, const Real* from_locations, const Real* from_attention, int64_t stride) {
+    copy_runs<false>(count, 2 * per_query, from_locations, 2 * stride, locations, 2 * per_query);
+    copy_runs<false>(count, per_query, from_attention, stride, attention, per_query);
+    locate_points(padded_points(count * per_query), locations, attention, height, width, start,
+                  row[0], row[1], row[2], row[3], weight[0], weight[1], weight[2], weight[3]);
   }
 };
 
-// One head's output: `value` points at channel 0 of the head in row 0, rows are `stride` elements
-// apart.
-template <int Lanes, int Chunks, typename T, typename Real>
-PADING_INLINE void gather(const Points<Real>& points, int64_t first, int64_t count, const T* value,
-                          int64_t stride, T* output) {
-  using V = Vector<Real, Lanes>;
-  // Independent sums hide the latency of the multiply-adds, as far as there are registers.
-  constexpr int Sums = Chunks <= 2 ? 4 : Chunks <= 4 ? 2 : 1;
-  V sum[Sums][Chunks] = {};
-  for (int64_t i = first; i < first + count; ++i) {
-    if (points.row[0][i] < 0) continue;
-#pragma GCC unroll 4
-    for (int corner = 0; corner < 4; ++corner) {
-      const T* pixel = value + points.row[corner][i] * stride;
-      const Real weight = points.weight[corner][i];
-#pragma GCC unroll 8
-      for (int c = 0; c < Chunks; ++c)
-        sum[corner % Sums][c] += weight * load<Lanes>(pixel + c * Lanes);
-    }
-  }
-  for (int c = 0; c < Chunks; ++c) {
-    V total = sum[0][c];
-    for (int s = 1; s < Sums; ++s) total += sum[s][c];
-    store<Lanes>(output + c * Lanes, total);
+template <int N>
+struct Constant {
+  static constexpr int value = N;
+};
+
+// Calls f(Constant<Chunks>, d, width) for the parts of a head's D channels: `width` channels from d
+// in Chunks vectors, or, with Chunks 0, the last ones that fill no vector.
+template <typename W, typename F>
+PADING_INLINE void for_parts(int64_t D, F f) {
+  if constexpr (W::Chunks > 0) {
+    f(Constant<W::Chunks>(), 0, D);
+  } else {
+    int64_t d = 0;
+    for (; d + W::Lanes <= D; d += W::Lanes) f(Constant<1>(), d, W::Lanes);
+    if (d < D) f(Constant<0>(), d, D - d);
   }
 }
 
-// The same for the `width` channels of a block that fills no vector.
+// Copies `count` elements as Real.
 template <int Lanes, typename T, typename Real>
-PADING_INLINE void gather_rest(const Points<Real>& points, int64_t first, int64_t count,
-                               const T* value, int64_t stride, T* output, int64_t width) {
-  Vector<Real, Lanes> sum = {};
-  for (int64_t i = first; i < first + count; ++i) {
-    if (points.row[0][i] < 0) continue;
-    for (int corner = 0; corner < 4; ++corner) {
-      const T* pixel = value + points.row[corner][i] * stride;
-      sum += points.weight[corner][i] * load_first<Lanes>(pixel, width);
+PADING_INLINE void convert(const T* from, Real* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + Lanes <= count; i += Lanes) store<Lanes>(to + i, load<Lanes>(from + i));
+  if (i < count) store_first<Lanes>(to + i, load_first<Lanes>(from + i, count - i), count - i);
+}
+
+// One query's output in one head: `value` points at channel 0 of the head in row 0, rows are
+// `stride` elements apart.
+template <int Lanes, int Chunks, typename V, typename T, typename Real>
+PADING_INLINE void gather(const Points<Real>& points, int64_t first, const V* value, int64_t stride,
+                          T* output, int64_t width) {
+  const int64_t end = first + points.per_query;
+  if constexpr (Chunks > 0) {
+    using Vec = Vector<Real, Lanes>;
+    // Independent sums hide the latency of the multiply-adds, as far as there are registers.
+    constexpr int Sums = Chunks <= 2 ? 4 : Chunks <= 4 ? 2 : 1;
+    Vec sum[Sums][Chunks] = {};
+    for (int64_t i = first; i < end; ++i) {
+      if (points.row[0][i] < 0) continue;
+#pragma GCC unroll 4
+      for (int corner = 0; corner < 4; ++corner) {
+        const V* pixel = value + points.row[corner][i] * stride;
+        const Real weight = points.weight[corner][i];
+#pragma GCC unroll 8
+        for (int c = 0; c < Chunks; ++c)
+          sum[corner % Sums][c] += weight * load<Lanes>(pixel + c * Lanes);
+      }
     }
+    for (int c = 0; c < Chunks; ++c) {
+      Vec total = sum[0][c];
+      for (int s = 1; s < Sums; ++s) total += sum[s][c];
+      store<Lanes>(output + c * Lanes, total);
+    }
+  } else {
+    Vector<Real, Lanes> sum = {};
+    for (int64_t i = first; i < end; ++i) {
+      if (points.row[0][i] < 0) continue;
+      for (int corner = 0; corner < 4; ++corner) {
+        const V* pixel = value + points.row[corner][i] * stride;
+        sum += points.weight[corner][i] * load_first<Lanes>(pixel, width);
+      }
+    }
+    store_first<Lanes>(output, sum, width);
   }
-  store_first<Lanes>(output, sum, width);
+}
+
+// Queries [q, q + count) of one image and head, at most a block of them.
+template <typename W, typename V, typename T, typename Real>
+PADING_INLINE void forward_block(const ForwardArguments& a, Points<Real>& points, int64_t b,
+                                 int64_t m, int64_t q, int64_t count, const V* value,
+                                 int64_t stride) {
+  const Problem& p = a.sizes;
+  const int64_t unit = (b * p.Q + q) * p.M + m;
+  points.read(count, static_cast<const Real*>(a.locations) + 2 * unit * points.per_query,
+              static_cast<const Real*>(a.attention) + unit * points.per_query,
+              p.M * points.per_query);
+  T* output = static_cast<T*>(a.output) + unit * p.D;
+  for (int64_t k = 0; k < count; ++k, output += p.M * p.D) {
+    for_parts<W>(p.D, [&](auto chunks, int64_t d, int64_t width) {
+      gather<W::Lanes, decltype(chunks)::value>(points, k * points.per_query, value + d, stride,
+                                                output + d, width);
+    });
+  }
 }
 
 template <typename T, typename W>
 void forward(const ForwardArguments& a, int64_t begin, int64_t end, char* scratch_bytes) {
   using Real = typename RealOf<T>::type;
   const Problem& p = a.sizes;
-  const int64_t stride = p.M * p.D, heads_points = p.points();
+  const int64_t stride = p.M * p.D;
+  const T* value = static_cast<const T*>(a.value);
   Scratch scratch{scratch_bytes};
-  Points<Real> points(p, a.levels, p.M, scratch);
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const T* value = static_cast<const T*>(a.value) + unit / p.Q * p.S * stride;
-    T* output = static_cast<T*>(a.output) + unit * stride;
-    points.locate_all(static_cast<const Real*>(a.locations) + unit * points.count * 2,
-                      static_cast<const Real*>(a.attention) + unit * points.count);
-    for (int64_t m = 0; m < p.M; ++m) {
-      const int64_t first = m * heads_points;
-      const T* head = value + m * p.D;
-      T* out = output + m * p.D;
-      if constexpr (W::Chunks > 0) {
-        gather<W::Lanes, W::Chunks>(points, first, heads_points, head, stride, out);
-      } else {
-        int64_t d = 0;
-        for (; d + W::Lanes <= p.D; d += W::Lanes)
-          gather<W::Lanes, 1>(points, first, heads_points, head + d, stride, out + d);
-        if (d < p.D)
-          gather_rest<W::Lanes>(points, first, heads_points, head + d, stride, out + d, p.D - d);
-      }
+  Points<Real> points(p.L, p.P, scratch);
+  points.set_levels(a.levels, p.L, p.P);
+  const int64_t block = points.queries;
+  if (a.staged) {
+    Real* rows = scratch.take<Real>(p.S * p.D);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t b = unit / p.M, m = unit % p.M;
+      const T* head = value + b * p.S * stride + m * p.D;
+      for (int64_t s = 0; s < p.S; ++s) convert<W::Lanes>(head + s * stride, rows + s * p.D, p.D);
+      for (int64_t q = 0; q < p.Q; q += block)
+        forward_block<W, Real, T>(a, points, b, m, q, p.Q - q < block ? p.Q - q : block, rows, p.D);
     }
+    return;
+  }
+  for (int64_t unit = begin; unit < end;) {
+    const int64_t b = unit / p.Q, q = unit % p.Q;
+    int64_t count = end - unit < p.Q - q ? end - unit : p.Q - q;
+    if (count > block) count = block;
+    for (int64_t m = 0; m < p.M; ++m)
+      forward_block<W, T, T>(a, points, b, m, q, count, value + b * p.S * stride + m * p.D, stride);
+    unit += count;
   }
 }
 
-// One head's share of the backward pass: adds to the rows of grad_value, and to dots[4 * i +
-// corner] the dot product of the output's gradient with that corner's value.
-template <int Lanes, int Chunks, typename T, typename Real>
-PADING_INLINE void scatter(const Points<Real>& points, int64_t first, int64_t count,
-                           const T* grad_output, const T* value, int64_t stride, Real* grad_value,
-                           int64_t grad_stride, Real* dots) {
-  using V = Vector<Real, Lanes>;
-  V grad[Chunks];
-  for (int c = 0; c < Chunks; ++c) grad[c] = load<Lanes>(grad_output + c * Lanes);
-  for (int64_t i = first; i < first + count; ++i) {
-    if (points.row[0][i] < 0) continue;
-    V dot[4];
+// One query's share of one head's backward pass: adds to the rows of grad_value, and to dots[4 * i
+// + corner] the dot product of the output's gradient with that corner's value.
+template <int Lanes, int Chunks, typename V, typename T, typename Real>
+PADING_INLINE void scatter(const Points<Real>& points, int64_t first, const T* grad_output,
+                           const V* value, Real* grad_value, int64_t stride, Real* dots,
+                           int64_t width) {
+  const int64_t end = first + points.per_query;
+  if constexpr (Chunks > 0) {
+    using Vec = Vector<Real, Lanes>;
+    Vec grad[Chunks];
+    for (int c = 0; c < Chunks; ++c) grad[c] = load<Lanes>(grad_output + c * Lanes);
+    for (int64_t i = first; i < end; ++i) {
+      if (points.row[0][i] < 0) continue;
+      Vec dot[4];
 #pragma GCC unroll 4
-    for (int corner = 0; corner < 4; ++corner) {
-      const int64_t row = points.row[corner][i];
-      const T* pixel = value + row * stride;
-      Real* target = grad_value + row * grad_stride;
-      const Real weight = points.weight[corner][i];
-      dot[corner] = grad[0] * load<Lanes>(pixel);
-      store<Lanes>(target, load<Lanes>(target) + weight * grad[0]);
+      for (int corner = 0; corner < 4; ++corner) {
+        const int64_t offset = points.row[corner][i] * stride;
+        const V* pixel = value + offset;
+        Real* target = grad_value + offset;
+        const Real weight = points.weight[corner][i];
+        dot[corner] = grad[0] * load<Lanes>(pixel);
+        store<Lanes>(target, load<Lanes>(target) + weight * grad[0]);
 #pragma GCC unroll 8
-      for (int c = 1; c < Chunks; ++c) {
-        dot[corner] += grad[c] * load<Lanes>(pixel + c * Lanes);
-        store<Lanes>(target + c * Lanes, load<Lanes>(target + c * Lanes) + weight * grad[c]);
+        for (int c = 1; c < Chunks; ++c) {
+          dot[corner] += grad[c] * load<Lanes>(pixel + c * Lanes);
+          store<Lanes>(target + c * Lanes, load<Lanes>(target + c * Lanes) + weight * grad[c]);
+        }
       }
+      Real* to = dots + 4 * i;
+      store<4>(to, load<4>(to) + sums(fold_to_4<Real>(dot[0]), fold_to_4<Real>(dot[1]),
+                                      fold_to_4<Real>(dot[2]), fold_to_4<Real>(dot[3])));
     }
-    Real* to = dots + 4 * i;
-    store<4>(to, load<4>(to) + sums(fold_to_4<Real>(dot[0]), fold_to_4<Real>(dot[1]),
-                                    fold_to_4<Real>(dot[2]), fold_to_4<Real>(dot[3])));
-  }
-}
-
-template <typename T, typename Real>
-PADING_INLINE void scatter_rest(const Points<Real>& points, int64_t first, int64_t count,
-                                const T* grad_output, const T* value, int64_t stride,
-                                Real* grad_value, int64_t grad_stride, Real* dots, int64_t width) {
-  constexpr int Lanes = kLanes<Real>;
-  const auto grad = load_first<Lanes>(grad_output, width);
-  for (int64_t i = first; i < first + count; ++i) {
-    if (points.row[0][i] < 0) continue;
-    for (int corner = 0; corner < 4; ++corner) {
-      const int64_t row = points.row[corner][i];
-      const auto pixel = load_first<Lanes>(value + row * stride, width);
-      Real* target = grad_value + row * grad_stride;
-      for (int64_t d = 0; d < width; ++d) {
-        dots[4 * i + corner] += grad[d] * pixel[d];
-        target[d] += points.weight[corner][i] * grad[d];
+  } else {
+    const auto grad = load_first<Lanes>(grad_output, width);
+    for (int64_t i = first; i < end; ++i) {
+      if (points.row[0][i] < 0) continue;
+      for (int corner = 0; corner < 4; ++corner) {
+        const int64_t offset = points.row[corner][i] * stride;
+        const auto pixel = load_first<Lanes>(value + offset, width);
+        for (int64_t d = 0; d < width; ++d) {
+          dots[4 * i + corner] += grad[d] * pixel[d];
+          grad_value[offset + d] += points.weight[corner][i] * grad[d];
+        }
       }
     }
   }
 }
 
-// Heads [m, m + heads) of image b. grad_value points at channel 0 of head m in row 0.
-template <typename T, typename W, typename Real>
-void backward_heads(const BackwardArguments& a, int64_t b, int64_t m, int64_t heads,
-                    Real* grad_value, int64_t grad_stride, Scratch scratch) {
+// One image, one head, levels [first, last): `value` and `grad_value` point at channel 0 of the
+// head in the first of these levels' rows.
+template <typename W, typename T, typename V, typename Real>
+PADING_INLINE void backward_levels(const BackwardArguments& a, int64_t b, int64_t m, int64_t first,
+                                   int64_t last, const V* value, Real* grad_value, int64_t stride,
+                                   Scratch scratch) {
   const Problem& p = a.sizes;
-  const int64_t stride = p.M * p.D, head_points = p.points();
-  Points<Real> points(p, a.levels, heads, scratch);
-  Real* dots = scratch.take<Real>(4 * points.count);
-  const T* value = static_cast<const T*>(a.value) + b * p.S * stride + m * p.D;
-  for (int64_t q = 0; q < p.Q; ++q) {
-    const int64_t head = (b * p.Q + q) * p.M + m, point = head * head_points;
-    const Real* locations = static_cast<const Real*>(a.locations) + 2 * point;
-    const Real* attention = static_cast<const Real*>(a.attention) + point;
-    points.locate_all(locations, attention);
-    __builtin_memset(dots, 0, 4 * points.count * sizeof(Real));
-    for (int64_t h = 0; h < heads; ++h) {
-      const T* grad_output = static_cast<const T*>(a.grad_output) + (head + h) * p.D;
-      const T* pixels = value + h * p.D;
-      Real* target = grad_value + h * p.D;
-      const int64_t first = h * head_points;
-      if constexpr (W::Chunks > 0) {
-        scatter<W::Lanes, W::Chunks>(points, first, head_points, grad_output, pixels, stride,
-                                     target, grad_stride, dots);
-      } else {
-        int64_t d = 0;
-        for (; d + W::Lanes <= p.D; d += W::Lanes)
-          scatter<W::Lanes, 1>(points, first, head_points, grad_output + d, pixels + d, stride,
-                               target + d, grad_stride, dots);
-        if (d < p.D)
-          scatter_rest(points, first, head_points, grad_output + d, pixels + d, stride, target + d,
-                       grad_stride, dots, p.D - d);
-      }
+  Points<Real> points(last - first, p.P, scratch);
+  points.set_levels(a.levels + first, last - first, p.P);
+  const int64_t n = points.per_query, room = padded_points(points.queries * n);
+  Real* dots = scratch.take<Real>(4 * room);
+  Real* grad_locations = scratch.take<Real>(2 * room);
+  Real* grad_attention = scratch.take<Real>(room);
+  const int64_t next = p.M * p.D, next_points = p.M * p.points();
+  for (int64_t q = 0; q < p.Q; q += points.queries) {
+    const int64_t count = p.Q - q < points.queries ? p.Q - q : points.queries;
+    const int64_t unit = (b * p.Q + q) * p.M + m, point = (unit * p.L + first) * p.P;
+    points.read(count, static_cast<const Real*>(a.locations) + 2 * point,
+                static_cast<const Real*>(a.attention) + point, next_points);
+    __builtin_memset(dots, 0, 4 * count * n * sizeof(Real));
+    const T* grad_output = static_cast<const T*>(a.grad_output) + unit * p.D;
+    for (int64_t k = 0; k < count; ++k, grad_output += next) {
+      prefetch<false>(grad_output + 8 * next, p.D);
+      for_parts<W>(p.D, [&](auto chunks, int64_t d, int64_t width) {
+        scatter<W::Lanes, decltype(chunks)::value>(points, k * n, grad_output + d, value + d,
+                                                   grad_value + d, stride, dots, width);
+      });
     }
-    small_gradients(points.count, locations, attention, points.height, points.width, points.start,
-                    dots, static_cast<Real*>(a.grad_locations) + 2 * point,
-                    static_cast<Real*>(a.grad_attention) + point);
+    small_gradients(padded_points(count * n), points.locations, points.attention, points.height,
+                    points.width, points.row[0], dots, grad_locations, grad_attention);
+    copy_runs<true>(count, 2 * n, grad_locations, 2 * n,
+                    static_cast<Real*>(a.grad_locations) + 2 * point, 2 * next_points);
+    copy_runs<true>(count, n, grad_attention, n, static_cast<Real*>(a.grad_attention) + point,
+                    next_points);
   }
 }
 
@@ -277,31 +353,33 @@ void backward(const BackwardArguments& a, int64_t begin, int64_t end, char* scra
   using Real = typename RealOf<T>::type;
   const Problem& p = a.sizes;
   const int64_t stride = p.M * p.D;
-  T* grad_value = static_cast<T*>(a.grad_value);
-  Scratch scratch{scratch_bytes};
-  if constexpr (sizeof(T) == sizeof(Real)) {
-    // This thread's heads of an image together: their channels lie side by side.
-    for (int64_t unit = begin; unit < end;) {
-      const int64_t b = unit / p.M, m = unit % p.M;
-      const int64_t heads = p.M - m < end - unit ? p.M - m : end - unit;
-      backward_heads<T, W>(a, b, m, heads, grad_value + b * p.S * stride + m * p.D, stride,
-                           scratch);
-      unit += heads;
-    }
-  } else {
-    // Half types are summed in float32, one head at a time, and rounded once.
-    Real* sums = scratch.take<Real>(p.S * p.D);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t b = unit / p.M, m = unit % p.M;
-      __builtin_memset(sums, 0, p.S * p.D * sizeof(Real));
-      backward_heads<T, W>(a, b, m, 1, sums, p.D, scratch);
-      T* target = grad_value + b * p.S * stride + m * p.D;
-      for (int64_t s = 0; s < p.S; ++s) {
-        int64_t d = 0;
-        for (; d + kLanes<Real> <= p.D; d += kLanes<Real>)
-          store<kLanes<Real>>(target + s * stride + d, load<kLanes<Real>>(sums + s * p.D + d));
-        for (; d < p.D; ++d) target[s * stride + d] = round_to(sums[s * p.D + d], T());
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t b = unit / p.M, m = unit % p.M;
+    for (int64_t first = 0, last = 0; first < p.L; first = last) {
+      // As many levels together as there is room for.
+      int64_t rows = 0;
+      while (last < p.L && rows + level_rows(a.levels[last]) <= a.room)
+        rows += level_rows(a.levels[last++]);
+      const int64_t offset = (b * p.S + a.levels[first].start) * stride + m * p.D;
+      const T* value = static_cast<const T*>(a.value) + offset;
+      T* grad_value = static_cast<T*>(a.grad_value) + offset;
+      Scratch scratch{scratch_bytes};
+      if constexpr (sizeof(T) == sizeof(Real)) {
+        if (!a.staged) {
+          backward_levels<W, T>(a, b, m, first, last, value, grad_value, stride, scratch);
+          continue;
+        }
       }
+      // A row of value and the sum of its gradient lie side by side: one stream to the memory.
+      Real* staged = scratch.take<Real>(2 * rows * p.D);
+      for (int64_t s = 0; s < rows; ++s) {
+        Real* row = staged + 2 * s * p.D;
+        convert<W::Lanes>(value + s * stride, row, p.D);
+        for (int64_t d = 0; d < p.D; ++d) row[p.D + d] = 0;
+      }
+      backward_levels<W, T>(a, b, m, first, last, staged, staged + p.D, 2 * p.D, scratch);
+      for (int64_t s = 0; s < rows; ++s)
+        convert<W::Lanes>(staged + (2 * s + 1) * p.D, grad_value + s * stride, p.D);
     }
   }
 }

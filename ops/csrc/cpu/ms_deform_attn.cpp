@@ -8,6 +8,7 @@
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -24,11 +25,19 @@ constexpr int64_t kCacheLine = 64;
 
 int64_t real_size(Dtype dtype) { return dtype == Dtype::kFloat64 ? 8 : 4; }
 
-// As the Points of `heads` heads take it, each part rounded up to whole cache lines.
-int64_t points_scratch(const Problem& p, Dtype dtype, int64_t heads) {
-  const int64_t points = heads * p.points();
-  return points * (7 * sizeof(int32_t) + 4 * real_size(dtype)) + 11 * kCacheLine;
+// What a kernel takes for a block of points, each part rounded up to whole cache lines, and for
+// `staged` elements.
+int64_t scratch_size(const Problem& p, Dtype dtype, int64_t staged) {
+  const int64_t points = padded_points(block_queries(p.points()) * p.points()) + kBlockPoints;
+  return points * (7 * sizeof(int32_t) + 14 * real_size(dtype)) + staged * real_size(dtype) +
+         20 * kCacheLine;
 }
+
+// Units of work for which a thread is worth waking: some ten microseconds.
+int64_t grain_size(int64_t work_per_unit) { return 1 + 65536 / (work_per_unit + 1); }
+
+// A copy of a row costs as much as what it saves in about sixteen reads, four to a point.
+bool pays_to_stage(const Problem& p) { return p.Q * p.points() >= 4 * p.S; }
 
 // Cache lines start at the scratch's own.
 class AlignedBytes {
@@ -104,18 +113,20 @@ at::Tensor forward(const at::Tensor& value, const at::Tensor& spatial_shapes,
   at::Tensor output = at::empty({p.B, p.Q, p.M * p.D}, value.options());
   if (output.numel() == 0) return output;
 
+  // Staged heads are the units of work: there must be one for each thread.
+  const bool staged = pays_to_stage(p) && p.B * p.M >= at::get_num_threads();
   const ForwardArguments arguments{p,
                                    levels.data(),
                                    values.const_data_ptr(),
                                    locations.const_data_ptr(),
                                    attention.const_data_ptr(),
-                                   output.mutable_data_ptr()};
+                                   output.mutable_data_ptr(),
+                                   staged};
   const auto kernel = kernels().forward[int(call.dtype)];
-  // A thread is worth waking for some ten microseconds of work.
-  const int64_t work = p.M * p.points() * (p.D + 8);
-  const int64_t grain = 1 + 65536 / (work + 1);
-  at::parallel_for(0, p.B * p.Q, grain, [&](int64_t begin, int64_t end) {
-    AlignedBytes scratch(points_scratch(p, call.dtype, p.M));
+  const int64_t units = p.B * (staged ? p.M : p.Q);
+  const int64_t work = p.B * p.Q * p.M * p.points() * (p.D + 8) / units;
+  at::parallel_for(0, units, grain_size(work), [&](int64_t begin, int64_t end) {
+    AlignedBytes scratch(scratch_size(p, call.dtype, staged ? p.S * p.D : 0));
     kernel(arguments, begin, end, scratch.get());
   });
   return output;
@@ -136,9 +147,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
                    locations = sampling_locations.contiguous(),
                    attention = attention_weights.contiguous();
   const bool half = call.dtype == Dtype::kFloat16 || call.dtype == Dtype::kBFloat16;
-  at::Tensor grad_value = half && p.Q > 0 ? at::empty_like(values) : at::zeros_like(values);
+  const bool staged = half || pays_to_stage(p);
+  // Without queries no kernel runs.
+  at::Tensor grad_value = staged && p.Q > 0 ? at::empty_like(values) : at::zeros_like(values);
   at::Tensor grad_locations = at::empty_like(locations), grad_attention = at::empty_like(attention);
   if (p.B * p.Q * p.M > 0) {
+    int64_t room = 0;
+    for (const Level& level : levels) room = std::max(room, level_rows(level));
     const BackwardArguments arguments{p,
                                       levels.data(),
                                       grads.const_data_ptr(),
@@ -147,14 +162,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
                                       attention.const_data_ptr(),
                                       grad_value.mutable_data_ptr(),
                                       grad_locations.mutable_data_ptr(),
-                                      grad_attention.mutable_data_ptr()};
+                                      grad_attention.mutable_data_ptr(),
+                                      staged,
+                                      room};
     const auto kernel = kernels().backward[int(call.dtype)];
-    const int64_t work = p.Q * p.points() * (3 * p.D + 16);
-    const int64_t grain = 1 + 65536 / (work + 1);
+    const int64_t grain = grain_size(p.Q * p.points() * (3 * p.D + 16));
     at::parallel_for(0, p.B * p.M, grain, [&](int64_t begin, int64_t end) {
-      const int64_t sums = half ? p.S * p.D * real_size(call.dtype) + kCacheLine : 0;
-      const int64_t dots = 4 * p.M * p.points() * real_size(call.dtype) + kCacheLine;
-      AlignedBytes scratch(points_scratch(p, call.dtype, p.M) + dots + sums);
+      AlignedBytes scratch(scratch_size(p, call.dtype, staged ? 2 * room * p.D : 0));
       kernel(arguments, begin, end, scratch.get());
     });
   }

@@ -60,14 +60,14 @@ PADING_INLINE Vector<float, N> load(const BFloat16* p) {
 }
 template <int N>
 PADING_INLINE Vector<float, N> load(const Half* p) {
-#ifdef __F16C__
+#if PADING_VECTOR_BYTES >= 32
   if constexpr (N == 8) {
     return bit_cast<Vector<float, N>>(_mm256_cvtph_ps(load_bits<__m128i>(p)));
   }
 #endif
-#ifdef __AVX512F__
+#if PADING_VECTOR_BYTES == 64
   if constexpr (N == 16) {
-    return bit_cast<Vector<float, N>>(_mm512_cvtph_ps(load_bits<__m256i>(p)));
+    return bit_cast<Vector<float, N>>(_mm512_maskz_cvtph_ps(0xffff, load_bits<__m256i>(p)));
   }
 #endif
   using Bits = Vector<uint32_t, N>;
@@ -112,20 +112,26 @@ PADING_INLINE void store(double* p, Vector<double, N> v) {
 }
 template <int N>
 PADING_INLINE void store(BFloat16* p, Vector<float, N> v) {
-  for (int i = 0; i < N; ++i) p[i] = round_to(v[i], BFloat16());
+  using Bits = Vector<uint32_t, N>;
+  const Bits bits = bit_cast<Bits>(v);
+  const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
+  const auto stored =
+      __builtin_convertvector(v == v ? rounded : 0x7fc0 | Bits{}, Vector<uint16_t, N>);
+  __builtin_memcpy(p, &stored, sizeof(stored));
 }
 template <int N>
 PADING_INLINE void store(Half* p, Vector<float, N> v) {
-#ifdef __F16C__
+#if PADING_VECTOR_BYTES >= 32
   if constexpr (N == 8) {
     const __m128i bits = _mm256_cvtps_ph(bit_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT);
     __builtin_memcpy(p, &bits, sizeof(bits));
     return;
   }
 #endif
-#ifdef __AVX512F__
+#if PADING_VECTOR_BYTES == 64
   if constexpr (N == 16) {
-    const __m256i bits = _mm512_cvtps_ph(bit_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT);
+    const __m256i bits =
+        _mm512_maskz_cvtps_ph(0xffff, bit_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT);
     __builtin_memcpy(p, &bits, sizeof(bits));
     return;
   }
@@ -175,7 +181,7 @@ PADING_INLINE Vector<Real, 4> fold_to_4(Vector<Real, 16> v) {
 // The sums of four vectors, as one vector.
 PADING_INLINE Vector<float, 4> sums(Vector<float, 4> a, Vector<float, 4> b, Vector<float, 4> c,
                                     Vector<float, 4> d) {
-#ifdef __AVX2__
+#if PADING_VECTOR_BYTES >= 32
   return bit_cast<Vector<float, 4>>(
       _mm_hadd_ps(_mm_hadd_ps(bit_cast<__m128>(a), bit_cast<__m128>(b)),
                   _mm_hadd_ps(bit_cast<__m128>(c), bit_cast<__m128>(d))));

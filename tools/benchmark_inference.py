@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Time the inference of one image by stage, with the compiled op and with plain PyTorch for it.
+
+    python tools/benchmark_inference.py
+
+The segmenter has random weights: its speed does not depend on them. Both versions take turns within
+one run, so that a busy machine disturbs them alike; printed are medians in milliseconds. KEY VALUE
+pairs behind the options override the configuration, such as MODEL.DEVICE cpu.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from detectron2.modeling import build_model
+from pading_ops import HAS_EXTENSION, ms_deform_attn, ms_deform_attn_reference
+from torch import nn
+from tqdm import tqdm
+
+from pading import load_config, register_datasets
+from pading.engine.setup import exit_on_input_error
+from pading.errors import InputError
+from pading.modeling import pixel_decoder
+
+_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "panoptic" / "pretrain.yaml"
+_OPS = {"plain PyTorch": ms_deform_attn_reference, "compiled op": ms_deform_attn}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", default=str(_CONFIG), help="default: %(default)s")
+    parser.add_argument("--size", type=int, default=512, help="sides of the image (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="of each version (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    args = parser.parse_args()
+    if args.size < 1 or args.repeats < 1:
+        parser.error("--size and --repeats: at least 1")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    if not HAS_EXTENSION:
+        raise InputError(
+            "pading_ops was built without its extension, so nothing can be compared; rebuild it "
+            "with BUILD_OPS=1 (pip install --no-build-isolation -e .)"
+        )
+    cfg = load_config(args.config_file, args.overrides)
+    register_datasets(cfg)
+    model = build_model(cfg).eval()
+    times = measure(model, args.size, args.repeats)
+    medians = {
+        name: {stage: statistics.median(taken) for stage, taken in stages.items()}
+        for name, stages in times.items()
+    }
+    about = {
+        "device": str(model.device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "size": args.size,
+    }
+    if args.json:
+        print(json.dumps({**about, "milliseconds": medians}, indent=1))
+        return
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    print(f"{'stage':20} {'before':>9} {'after':>9}  (before: {', after: '.join(_OPS)})")
+    before, after = medians.values()
+    for stage in before:
+        print(f"{stage:20} {before[stage]:9.1f} {after[stage]:9.1f}")
+
+
+def measure(model: nn.Module, size: int, repeats: int) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of every repeat, by version of the op and by stage.
+
+    Args:
+        model: a segmenter in evaluation mode.
+        size: of the square image, in pixels.
+        repeats: how often each version runs, after one run that is not counted.
+    """
+    image = torch.randint(256, (3, size, size), generator=torch.Generator().manual_seed(0))
+    inputs = [{"image": image.to(torch.uint8), "height": size, "width": size}]
+    stages = {
+        "backbone": model.backbone,
+        "pixel decoder": model.sem_seg_head["pixel_decoder"],
+        "transformer decoder": model.sem_seg_head["predictor"],
+    }
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in _OPS}
+    for repeat in tqdm(range(repeats + 1), leave=False):
+        for name, function in _OPS.items():
+            with mock.patch.object(pixel_decoder, "ms_deform_attn", function):
+                taken = _run(model, inputs, stages)
+            if repeat > 0:
+                for stage, milliseconds in taken.items():
+                    times[name].setdefault(stage, []).append(milliseconds)
+    return times
+
+
+def _run(
+    model: nn.Module, inputs: list[dict[str, Any]], stages: dict[str, nn.Module]
+) -> dict[str, float]:
+    taken: dict[str, float] = {}
+    with torch.inference_mode(), _timed(stages, taken):
+        begin = _now(model.device)
+        model(inputs)
+        total = _now(model.device) - begin
+    taken["results"] = total - sum(taken.values())
+    taken["all"] = total
+    return taken
+
+
+@contextmanager
+def _timed(stages: dict[str, nn.Module], taken: dict[str, float]) -> Iterator[None]:
+    """Adds to ``taken`` the milliseconds of each stage that runs meanwhile."""
+    begun: dict[str, float] = {}
+    handles = []
+    for name, module in stages.items():
+        device = next(module.parameters()).device
+
+        def before(*_: object, name: str = name, device: torch.device = device) -> None:
+            begun[name] = _now(device)
+
+        def after(*_: object, name: str = name, device: torch.device = device) -> None:
+            taken[name] = taken.get(name, 0.0) + _now(device) - begun[name]
+
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _now(device: torch.device) -> float:
+    """Milliseconds, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return 1e3 * time.perf_counter()
+
+
+if __name__ == "__main__":
+    exit_on_input_error(main)
