@@ -66,25 +66,24 @@ def _score_detections(
     split: ClassSplit,
     setting: Setting,
 ) -> tuple[Scores, Scores]:
-    annotations = [
-        # All that pycocotools wants of a detection beside what a results file holds.
-        {**d, "id": number, "iscrowd": 0, "area": d["bbox"][2] * d["bbox"][3]}
-        for number, d in enumerate(detections, start=1)
-    ]
+    # All that pycocotools wants of a detection beside what a results file holds.
+    boxes = [{**d, "iscrowd": 0, "area": d["bbox"][2] * d["bbox"][3]} for d in detections]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it is about
-        expected, found = _coco(truth, truth["annotations"]), _coco(truth, annotations)
+        expected, found = _coco(truth, truth["annotations"]), _coco(truth, boxes)
         return (
             _score(expected, found, "segm", split, setting),
             _score(expected, found, "bbox", split, setting),
         )
 
 
-def _coco(truth: Mapping[str, Any], annotations: list[dict[str, Any]]) -> COCO:
+def _coco(truth: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> COCO:
     coco = COCO()
+    # Ids of our own: pycocotools takes an object with the id 0 for no match, and of two with one
+    # id it keeps one.
     coco.dataset = {
         "images": truth["images"],
         "categories": truth["categories"],
-        "annotations": annotations,
+        "annotations": [{**a, "id": number} for number, a in enumerate(annotations, start=1)],
     }
     coco.createIndex()
     return coco

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from panopticapi.utils import id2rgb
+from panopticapi.utils import id2rgb, rgb2id
 from PIL import Image
 
 from pading.data.splits import ClassSplit
@@ -39,6 +40,21 @@ class PanopticSet:
 
     def save(self, content: dict[str, Any]) -> None:
         self.json.write_text(json.dumps(content))
+
+
+def outputs_of(prediction: PanopticSet, split: ClassSplit) -> tuple[list[dict], list[dict]]:
+    """A stored prediction as the model's inputs and outputs."""
+    inputs, outputs = [], []
+    for annotation in prediction.load()["annotations"]:
+        png = Image.open(prediction.folder / annotation["file_name"])
+        segments = [
+            {**s, "category_id": split.contiguous_id[s["category_id"]]}
+            for s in annotation["segments_info"]
+        ]
+        inputs.append({"image_id": annotation["image_id"]})
+        ids = torch.from_numpy(rgb2id(np.array(png)).astype(np.int32))
+        outputs.append({"panoptic_seg": (ids, segments)})
+    return inputs, outputs
 
 
 @contextmanager

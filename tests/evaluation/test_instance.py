@@ -108,6 +108,20 @@ def test_exact_detections_score_100(score, detections) -> None:
         assert np.isnan(scores.per_class["sky"]["ap50"])
 
 
+@pytest.mark.parametrize("ids", [(0, 1, 2, 3), (7, 7, 7, 7), ()])
+def test_ids_of_the_ground_truth_do_not_matter(
+    score, detections, truth: Path, ids: tuple[int, ...]
+) -> None:
+    content = json.loads(truth.read_text())
+    for annotation in content["annotations"]:
+        del annotation["id"]
+    for annotation, number in zip(content["annotations"], ids, strict=False):
+        annotation["id"] = number
+    truth.write_text(json.dumps(content))
+    for scores in score(detections):
+        assert scores.flat() == pytest.approx(dict.fromkeys(scores.flat(), 100))
+
+
 def test_a_missed_class_scores_0(score, detections) -> None:
     segm, _ = score(detections[:3])
     assert segm.flat()["AP50_seen"] == pytest.approx(100)

@@ -1,4 +1,4 @@
-"""Panoptic scores: recorded values, closed forms, bad input, several processes."""
+"""Panoptic scores: recorded values, closed forms, bad input."""
 
 import json
 import logging
@@ -8,10 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-from panopticapi.utils import rgb2id
 from PIL import Image
 
 from pading.data.splits import ClassSplit, load_split
@@ -19,22 +15,7 @@ from pading.errors import InputError
 from pading.evaluation.evaluator import ReportingEvaluators
 from pading.evaluation.groups import Scores
 from pading.evaluation.panoptic import PanopticEvaluator, score_panoptic
-from tests.evaluation.panoptic_set import PanopticSet, registered
-
-
-def outputs_of(prediction: PanopticSet, split: ClassSplit) -> tuple[list[dict], list[dict]]:
-    """A stored prediction as the model's inputs and outputs."""
-    inputs, outputs = [], []
-    for annotation in prediction.load()["annotations"]:
-        png = Image.open(prediction.folder / annotation["file_name"])
-        segments = [
-            {**s, "category_id": split.contiguous_id[s["category_id"]]}
-            for s in annotation["segments_info"]
-        ]
-        inputs.append({"image_id": annotation["image_id"]})
-        ids = torch.from_numpy(rgb2id(np.array(png)).astype(np.int32))
-        outputs.append({"panoptic_seg": (ids, segments)})
-    return inputs, outputs
+from tests.evaluation.panoptic_set import PanopticSet, outputs_of, registered
 
 
 def score(ground_truth: PanopticSet, prediction: PanopticSet, split: ClassSplit) -> Scores:
@@ -217,32 +198,3 @@ def test_a_crash_leaves_no_seemingly_complete_result(
     with pytest.raises(OSError, match="no space"):
         evaluator.evaluate()
     assert {path.name for path in folder.iterdir()} == {"panoptic_predictions"}
-
-
-def _evaluate_share(
-    rank: int, world: int, dataset: str, predicted: PanopticSet, split: ClassSplit, folder: Path
-) -> None:
-    torch.set_num_threads(1)  # OpenMP does not survive a fork
-    rendezvous = f"file://{folder / 'rendezvous'}"
-    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world)
-    inputs, outputs = outputs_of(predicted, split)
-    evaluator = evaluator_of(dataset, split, folder)
-    evaluator.process(inputs[rank::world], outputs[rank::world])
-    results = evaluator.evaluate()
-    assert bool(results) == (rank == 0)
-    dist.destroy_process_group()
-
-
-def test_two_processes_equal_one(
-    dataset: str, prediction: PanopticSet, split: ClassSplit, tmp_path: Path
-) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    evaluator = evaluator_of(dataset, split, alone)
-    evaluator.process(*outputs_of(prediction, split))
-    evaluator.evaluate()
-    together.mkdir()
-    # Forked, so that the data set is registered there too; neither process computes with torch.
-    arguments = (2, dataset, prediction, split, together)
-    mp.start_processes(_evaluate_share, arguments, nprocs=2, start_method="fork")
-    for name in ("results.json", "panoptic_predictions.json"):
-        assert (together / name).read_text() == (alone / name).read_text()

@@ -182,6 +182,17 @@ def test_bad_files(tmp_path: Path) -> None:
         folder_labels(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["no image", "cut off"])
+def test_broken_label_map(split: ClassSplit, tmp_path: Path, damage: str, seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 5, (20, 30), dtype=np.uint8)
+    path = tmp_path / "7.png"
+    Image.fromarray(labels).save(path)
+    content = path.read_bytes()
+    path.write_bytes(b"none" if damage == "no image" else content[: len(content) // 2])
+    with pytest.raises(InputError, match=str(path)):
+        score_semantic({"7": labels}, folder_labels(tmp_path), split)
+
+
 def test_panoptic_ground_truth_as_label_maps(ground_truth: PanopticSet, split: ClassSplit) -> None:
     maps = panoptic_labels(ground_truth.json, ground_truth.folder, split)
     annotation = ground_truth.load()["annotations"][1]
