@@ -52,8 +52,12 @@ def compare_matching(comparer: Comparer, predictions: Predictions) -> None:
     candidates = cost[recording.tensor("matched_query")]
     other = recording.tensor("matched_label")[:, None] != target.labels
     candidates[other] = torch.inf
+    if other.all(1).any():
+        comparer.add("matched_query", torch.inf, _COST, "labels that no target has")
+        return
     wanted = candidates[linear_sum_assignment(candidates)].sum().item()
-    comparer.add("matched_query", (ours - wanted) / abs(wanted), _COST, "cost, relative")
+    excess = (ours - wanted) / max(abs(wanted), 1e-12)
+    comparer.add("matched_query", excess, _COST, "cost, relative")
 
 
 def compare_stage_two(comparer: Comparer, predictions: Predictions) -> None:
