@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import detectron2
+import torch
 from detectron2 import engine
+from detectron2.utils import comm
 
 # v0.6 inherits state_dict from TrainerBase; main's DefaultTrainer has its own, with the optimizer.
 _TRAINER_SAVES_OPTIMIZER = "state_dict" in vars(engine.DefaultTrainer)
@@ -37,6 +39,18 @@ class DefaultTrainer(engine.DefaultTrainer):
         super().load_state_dict(state_dict)
         if not _TRAINER_SAVES_OPTIMIZER:
             self._trainer.load_state_dict(state_dict["_trainer"])
+
+
+def create_local_process_group(processes_per_machine: int) -> None:
+    """Tell Detectron2 which processes share a machine; all call it, once, after initialisation."""
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(processes_per_machine)
+        return
+    for first in range(0, comm.get_world_size(), processes_per_machine):
+        ranks = range(first, first + processes_per_machine)
+        group = torch.distributed.new_group(list(ranks))
+        if comm.get_rank() in ranks:
+            comm._LOCAL_PROCESS_GROUP = group
 
 
 def detectron2_version_line() -> str:

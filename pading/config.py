@@ -196,6 +196,9 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
     # Type of mixed precision where SOLVER.AMP.ENABLED: "float16" or "bfloat16".
     cfg.SOLVER.AMP.DTYPE = "float16"
+    # Parts that a process's share of a batch is cut into, to run one after another in less memory.
+    # Stage 1's losses are means over the parts; stage 2's are those of the whole batch.
+    cfg.SOLVER.ACCUMULATION_STEPS = 1
     # Checkpoints of iterations that are kept, the newest; 0 keeps all.
     cfg.SOLVER.CHECKPOINTS_KEPT = 5
     # Steps of a run that may be left out because a loss is infinite or NaN; one more stops it.

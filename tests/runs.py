@@ -28,13 +28,12 @@ TINY = {
 }
 # Leaves the evaluation at the end of training out.
 UNSCORED = ("DATASETS.TEST", "()")
-_OPTIONS = ("--eval-only", "--resume")
 
 
 def arguments(stage: str, output: Path, *more: object) -> list[str]:
     """Of the command line: options among ``more`` come before the KEY VALUE pairs."""
-    options = [str(m) for m in more if m in _OPTIONS]
-    pairs = [str(m) for m in more if m not in _OPTIONS]
+    options = [str(m) for m in more if str(m).startswith("--")]
+    pairs = [str(m) for m in more if not str(m).startswith("--")]
     tiny = [str(part) for pair in TINY.items() for part in pair]
     config = ROOT / "configs" / "shapes" / f"{stage}.yaml"
     return ["--config-file", str(config), *options, "OUTPUT_DIR", str(output), *tiny, *pairs]

@@ -11,13 +11,14 @@ KEY VALUE pairs behind the options override the configuration; pading/config.py 
 import argparse
 
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 import pading
 from pading.engine import record
-from pading.engine.interruption import Interruption
+from pading.engine.interruption import Interrupted, Interruption
+from pading.engine.launch import launch, num_processes
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.engine.setup import exit_on_input_error, setup
 from pading.engine.trainer import Trainer
@@ -49,28 +50,23 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
     with interruption.handled():
         trainer = EvaluatingTrainer(cfg, record.begin(cfg, args.resume), interruption)
         trainer.resume_or_load(resume=args.resume)
-        trainer.train()
+        try:
+            trainer.train()
+        except Interrupted:
+            comm.synchronize()  # the launcher ends all processes when the first one has stopped
+            raise
 
 
 def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """What ``launch`` starts: a spawned process knows no data set yet."""
+    """What ``launch`` starts: another process knows no data set yet."""
     pading.register_datasets(cfg)
     run(cfg, args)
 
 
 def main() -> None:
     args = default_argument_parser(epilog=__doc__).parse_args()
-    cfg = setup(args)
-    for name in cfg.DATASETS.TEST:
-        build_evaluator(cfg, name)  # what cannot be scored is said before the training
-    launch(
-        run_in_new_process,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(cfg, args),
-    )
+    cfg = setup(args, num_processes(args))
+    launch(run_in_new_process, args, cfg.MODEL.DEVICE, (cfg, args))
 
 
 if __name__ == "__main__":

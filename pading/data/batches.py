@@ -59,6 +59,8 @@ class TrainingBatches:
     images of a batch are all wider than high or all not, which needs less padding.
     """
 
+    shared = False
+
     def __init__(
         self,
         entries: Entries,

@@ -1,4 +1,10 @@
-"""Stage 2 from stored embeddings: endless batches out of a store (:mod:`pading.engine.store`)."""
+"""What stage 2 learns from: embeddings out of a store, or made of images in every step.
+
+Either way every process gets the embeddings of the whole batch and draws the same random numbers,
+so that its losses are those of the global batch, noise, dropout and drawn classes included, as if
+one process ran. What is expensive, the frozen segmenter, is shared out; the rest of stage 2 is
+small. (Gathering with gradients would save little of it and repeat no random draw.)
+"""
 
 import logging
 import shutil
@@ -12,9 +18,10 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor
 
-from pading.data.batches import share_of_batch, training_entries
-from pading.data.randomness import Stream, generator
+from pading.data.batches import TrainingBatches, training_entries
+from pading.data.randomness import Stream, generator, seed_everything
 from pading.engine.extraction import Extraction, check_store_settings
+from pading.engine.loop import in_parts
 from pading.engine.store import HEADER, EmbeddingStore, Header
 from pading.errors import InputError
 from pading.modeling.pading import PADing
@@ -28,9 +35,10 @@ class StoredEmbeddings:
     """Endless batches of labelled embeddings, each a function of the seed and of its iteration.
 
     The store is opened (and the run's own made) when the first batch is asked for, that is, after
-    the weights have been loaded, which it must fit. A batch is drawn for all processes together,
-    and each takes its share.
+    the weights have been loaded, which it must fit.
     """
+
+    shared = True
 
     def __init__(self, cfg: CfgNode, model: PADing, seed: int) -> None:
         """
@@ -41,7 +49,6 @@ class StoredEmbeddings:
         """
         self.cfg, self.model, self.seed = cfg, model, seed
         self.images_per_batch = cfg.SOLVER.IMS_PER_BATCH
-        share_of_batch(self.images_per_batch)  # refuses what cannot be shared
 
     def starting_at(self, iteration: int) -> Iterator[dict[str, Any]]:
         """The batches of this iteration and those that follow.
@@ -62,7 +69,7 @@ class StoredEmbeddings:
             iteration += 1
 
     def image_names(self, iteration: int) -> list[str]:
-        """The files of the images that this process's embeddings in an iteration come from."""
+        """The files of the images that the embeddings in an iteration come from."""
         items = torch.bucketize(self._rows(iteration), self._store.starts, right=True) - 1
         numbers = (items % self._store.header.images).unique()
         entries = training_entries(self.cfg)
@@ -70,9 +77,69 @@ class StoredEmbeddings:
 
     def _rows(self, iteration: int) -> Tensor:
         random = generator(self.seed, Stream.ORDER, iteration)
-        return self._draw.rows(
-            self.images_per_batch, random, comm.get_rank(), comm.get_world_size()
-        )
+        return self._draw.rows(self.images_per_batch, random)
+
+
+class ImageEmbeddings:
+    """Endless batches of labelled embeddings, made of augmented images.
+
+    Every process runs the segmenter on its share of the images. The matching's points are drawn
+    anew in each iteration and process.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        images: TrainingBatches,
+        model: PADing,
+        parts: int = 1,
+        amp_dtype: torch.dtype | None = None,
+    ) -> None:
+        """
+        Args:
+            images: the processes' shares.
+            model: labels the embeddings.
+            parts: that a share is cut into, to run one after another in less memory.
+            amp_dtype: type of the segmenter's mixed precision; None: float32 throughout.
+        """
+        self.images, self.model = images, model
+        self.parts, self.amp_dtype = parts, amp_dtype
+
+    @property
+    def seed(self) -> int:
+        """Of the run; may be set until the first batch is asked for."""
+        return self.images.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self.images.seed = seed
+
+    def starting_at(self, iteration: int) -> Iterator[dict[str, Tensor]]:
+        """The batches of this iteration and those that follow, as PADing's forward takes them."""
+        for number, images in enumerate(self.images.starting_at(iteration), iteration):
+            seed_everything(self.seed, Stream.EMBEDDINGS, number, comm.get_rank())
+            found = [self._labelled(part) for part in in_parts(images, self.parts)]
+            embeddings, labels = (torch.cat(x) for x in zip(*found, strict=True))
+            yield {"embeddings": _of_all(embeddings), "labels": _of_all(labels)}
+
+    def image_names(self, iteration: int) -> list[str]:
+        """The files of this process's images in an iteration."""
+        return self.images.image_names(iteration)
+
+    def _labelled(self, images: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+        on = self.amp_dtype is not None
+        with torch.autocast(self.model.device.type, self.amp_dtype, enabled=on):
+            return self.model.labelled_embeddings(images)
+
+
+def _of_all(rows: Tensor) -> Tensor:
+    """The rows of all processes, as many from each, in the order of their ranks."""
+    if comm.get_world_size() == 1:
+        return rows
+    found = [torch.empty_like(rows) for _ in range(comm.get_world_size())]
+    torch.distributed.all_gather(found, rows.contiguous())
+    return torch.cat(found)
 
 
 class ImageRows:

@@ -8,8 +8,12 @@ import torch
 from pading.errors import InputError
 
 
-def check_num_gpus(num_gpus: int) -> None:
+def check_num_gpus(num_gpus: int, on_cpu: bool = False) -> None:
     """Refuse ``--num-gpus`` of more processes than GPUs; 0 and 1 need none (the CPU serves).
+
+    Args:
+        num_gpus: the option.
+        on_cpu: the command asks for the CPU, where as many processes as wanted can run.
 
     Raises:
         InputError: negative, or more than one and more than there are.
@@ -17,12 +21,12 @@ def check_num_gpus(num_gpus: int) -> None:
     available = torch.cuda.device_count()
     if num_gpus < 0:
         raise InputError(f"--num-gpus {num_gpus}: give 0 or more")
-    if num_gpus > max(available, 1):
+    if not on_cpu and num_gpus > max(available, 1):
         remedy = (
             f"give --num-gpus {available} or less; CUDA_VISIBLE_DEVICES may hide some"
             if available
-            else "leave --num-gpus out to run on the CPU; if there is a GPU, PyTorch or its driver "
-            "does not see it"
+            else "leave --num-gpus out to run on the CPU, or add MODEL.DEVICE cpu for so many "
+            "processes there; if there is a GPU, PyTorch or its driver does not see it"
         )
         raise InputError(f"--num-gpus {num_gpus}: PyTorch sees {available} CUDA devices; {remedy}")
 

@@ -97,12 +97,12 @@ class Evaluation(hooks.EvalHook):
         with self.interruption.immediate():
             share_statistics(self.trainer.model)
             super()._do_eval()
-        if comm.is_main_process():
+        if self.results and comm.is_main_process():
             self._remember()
 
     def _remembered(self) -> dict[str, Any]:
         """How many iterations were done at the last evaluation, and the best score so far."""
-        nothing = {"run": self.checkpointer.run, "evaluated": 0, "metric": self.metric}
+        nothing = {"run": self.checkpointer.run or "", "evaluated": 0, "metric": self.metric}
         found = read_json(self.path) if self.path.exists() else nothing
         same = all(
             field(found, key, str, str(self.path)) == nothing[key] for key in ("run", "metric")

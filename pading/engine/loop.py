@@ -25,6 +25,8 @@ class Batches(Protocol):
     """Training data that can begin at any iteration."""
 
     seed: int
+    shared: bool
+    """Whether every process gets the whole batch, so that all are to draw the same numbers."""
 
     def starting_at(self, iteration: int) -> Iterator[Any]:
         """What the model takes in this iteration and in those that follow."""
@@ -45,10 +47,10 @@ class NonFiniteLossError(InputError, FloatingPointError):
 class TrainingLoop(SimpleTrainer):
     """SimpleTrainer that can be resumed exactly, with mixed precision on any device.
 
-    Every iteration seeds the global random generators from the run's seed, its own number and the
-    rank of the process (:mod:`pading.data.randomness`), and the batches are a function of seed and
-    iteration too. So optimizer, scaler, seed and iteration are all there is to save: a resumed run
-    draws the dropout, noise and points that it would have drawn.
+    Every iteration seeds the global random generators from the run's seed, its own number and,
+    where batches differ, the rank of the process (:mod:`pading.data.randomness`), and the batches
+    are a function of seed and iteration too. So optimizer, scaler, seed and iteration are all there
+    is to save: a resumed run draws the dropout, noise and points that it would have drawn.
 
     A step whose losses are not finite changes nothing.
     """
@@ -106,7 +108,8 @@ class TrainingLoop(SimpleTrainer):
         data = next(self._started)
         self.interruption.deferred = True
         data_time = time.perf_counter() - start
-        seed_everything(self.batches.seed, Stream.STEP, self.iter, comm.get_rank())
+        process = 0 if self.batches.shared else comm.get_rank()
+        seed_everything(self.batches.seed, Stream.STEP, self.iter, process)
         self._statistics.keep()
         self.optimizer.zero_grad()
         try:
@@ -124,7 +127,7 @@ class TrainingLoop(SimpleTrainer):
 
     def _backward(self, data: Any) -> dict[str, Tensor]:
         """Add the gradients of a batch; its losses."""
-        parts = _parts(data, self.accumulation_steps)
+        parts = in_parts(data, self.accumulation_steps)
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts, 1):
             # Processes exchange gradients once, with the last part.
@@ -219,7 +222,7 @@ class _Statistics:
             torch._foreach_copy_(self.now, self.before)
 
 
-def _parts(data: Any, count: int) -> Sequence[Any]:
+def in_parts(data: Any, count: int) -> Sequence[Any]:
     """A list in so many parts of equal length; anything else stays whole."""
     if count == 1 or not isinstance(data, list):
         return [data]

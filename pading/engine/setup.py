@@ -11,18 +11,18 @@ from pading.config import load_config
 from pading.data.datasets import register_datasets
 from pading.data.semantics import load_class_vectors
 from pading.data.validate import check_datasets
-from pading.engine.embeddings import uses_stored_embeddings
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.record import check_resumable
-from pading.engine.trainer import amp_dtype
+from pading.engine.solver import check_solver
 from pading.errors import InputError
 
 
-def setup(args: argparse.Namespace) -> CfgNode:
+def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     """Read the configuration, register its data sets, and check what can be checked.
 
     Args:
         args: of Detectron2's parser: config_file, opts, num_gpus, eval_only, resume.
+        processes: that will share the work.
 
     Returns:
         the frozen configuration.
@@ -34,10 +34,9 @@ def setup(args: argparse.Namespace) -> CfgNode:
         raise InputError("--config-file is missing; configs/ holds one for every task and stage")
     cfg = load_config(args.config_file, args.opts)
     register_datasets(cfg)
-    check_num_gpus(args.num_gpus)
+    check_num_gpus(args.num_gpus, on_cpu=_asked_for_cpu(args.opts))
     check_device(cfg.MODEL.DEVICE)
-    amp_dtype(cfg)
-    uses_stored_embeddings(cfg)
+    check_solver(cfg, processes, training=not args.eval_only)
     check_output_folder(cfg.OUTPUT_DIR)
     check_weights(cfg, needed=args.eval_only and not args.resume)
     split = check_datasets(cfg, training=not args.eval_only)
@@ -47,6 +46,12 @@ def setup(args: argparse.Namespace) -> CfgNode:
         check_resumable(cfg)
     cfg.freeze()
     return cfg
+
+
+def _asked_for_cpu(overrides: list[str]) -> bool:
+    """Whether the command line names the CPU, rather than that there is nothing else."""
+    pairs = zip(overrides[::2], overrides[1::2], strict=False)
+    return ("MODEL.DEVICE", "cpu") in pairs
 
 
 def check_weights(cfg: CfgNode, needed: bool) -> None:

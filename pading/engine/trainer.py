@@ -4,7 +4,6 @@ import logging
 import weakref
 from typing import Any, cast
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from detectron2.engine import HookBase, TrainerBase, create_ddp_model, hooks
@@ -16,13 +15,13 @@ from torch.utils.data import DataLoader
 from pading.compat import DefaultTrainer
 from pading.data.batches import build_training_batches
 from pading.data.mappers import SegmentationMapper
-from pading.engine.embeddings import StoredEmbeddings, uses_stored_embeddings
+from pading.engine.embeddings import ImageEmbeddings, StoredEmbeddings, uses_stored_embeddings
 from pading.engine.hooks import Checkpoints, Evaluation
 from pading.engine.interruption import Interruption
 from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.engine.run_checkpoints import RunCheckpointer
-from pading.errors import InputError
+from pading.engine.solver import amp_dtype
 from pading.modeling.pading import PADing
 
 
@@ -48,7 +47,9 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         batches = self.build_batches(cfg, model)
-        model = create_ddp_model(model, broadcast_buffers=False)
+        parts = 1 if isinstance(model, PADing) else cfg.SOLVER.ACCUMULATION_STEPS
+        on_cpu: dict[str, Any] = {"device_ids": None} if cfg.MODEL.DEVICE == "cpu" else {}
+        model = create_ddp_model(model, broadcast_buffers=False, **on_cpu)
         self.interruption = interruption or Interruption()
         self._trainer = TrainingLoop(
             model,
@@ -56,6 +57,7 @@ class Trainer(DefaultTrainer):
             optimizer,
             interruption=self.interruption,
             amp_dtype=amp_dtype(cfg),
+            accumulation_steps=parts,
             max_skipped_steps=cfg.SOLVER.MAX_SKIPPED_STEPS,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
@@ -129,26 +131,13 @@ class Trainer(DefaultTrainer):
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
         if uses_stored_embeddings(cfg):
             return StoredEmbeddings(cfg, cast(PADing, model), seed)
-        return build_training_batches(cfg, seed)
+        images = build_training_batches(cfg, seed)
+        if isinstance(model, PADing):
+            return ImageEmbeddings(images, model, cfg.SOLVER.ACCUMULATION_STEPS, amp_dtype(cfg))
+        return images
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         return build_detection_test_loader(
             cfg, dataset_name, mapper=SegmentationMapper(cfg, is_train=False)
         )
-
-
-def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """The type of mixed precision that SOLVER.AMP asks for; None for float32.
-
-    Raises:
-        InputError: an unknown type.
-    """
-    if not cfg.SOLVER.AMP.ENABLED:
-        return None
-    types = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-    if cfg.SOLVER.AMP.DTYPE not in types:
-        raise InputError(
-            f"SOLVER.AMP.DTYPE is {cfg.SOLVER.AMP.DTYPE!r}; use one of {', '.join(types)}"
-        )
-    return types[cfg.SOLVER.AMP.DTYPE]

@@ -73,12 +73,15 @@ class SetCriterion(nn.Module):
             stages |= {f"_{i}": stage for i, stage in enumerate(predictions.auxiliary)}
         matches = self.match(list(stages.values()), targets)
         num_masks = global_mask_count(targets, predictions.masks.device)
+        share = class_weight_share(
+            matches[0], predictions.logits.shape[1], self.no_object_weight, predictions.masks.device
+        )
         losses = {}
         with torch.autocast(predictions.masks.device.type, enabled=False):
             for (suffix, stage), pairs in zip(stages.items(), matches, strict=True):
                 classes = classification_loss(stage.logits, targets, pairs, self.no_object_weight)
                 mask, dice = self._mask_losses(stage.masks, targets, pairs, num_masks)
-                losses[f"loss_ce{suffix}"] = self.weights.classes * classes
+                losses[f"loss_ce{suffix}"] = self.weights.classes * classes * share
                 losses[f"loss_mask{suffix}"] = self.weights.mask * mask
                 losses[f"loss_dice{suffix}"] = self.weights.dice * dice
         return losses
@@ -153,7 +156,27 @@ def dice_loss(logits: Tensor, wanted: Tensor, num_masks: float) -> Tensor:
 
 def global_mask_count(targets: Sequence[Targets], device: torch.device) -> float:
     """Targets per process, averaged over the processes; at least 1."""
-    count = torch.tensor(float(sum(len(t.labels) for t in targets)), device=device)
-    if comm.get_world_size() > 1:
-        torch.distributed.all_reduce(count)
-    return max(count.item() / comm.get_world_size(), 1.0)
+    return max(_process_mean(float(sum(len(t.labels) for t in targets)), device), 1.0)
+
+
+def class_weight_share(
+    pairs: Sequence[Match], num_queries: int, no_object_weight: float, device: torch.device
+) -> float:
+    """How much a process's weighted mean over its queries counts in that over all processes'.
+
+    1 is an equal share. With it the processes' classification losses average to that of the whole
+    batch, whose queries weigh the same whichever process they are in.
+    """
+    matched = sum(len(query) for query, _ in pairs)
+    weight = matched + no_object_weight * (len(pairs) * num_queries - matched)
+    mean = _process_mean(weight, device)
+    return weight / mean if mean else 1.0
+
+
+def _process_mean(value: float, device: torch.device) -> float:
+    """Mean of the processes' values."""
+    if comm.get_world_size() == 1:
+        return value
+    total = torch.tensor(value, device=device)
+    torch.distributed.all_reduce(total)
+    return total.item() / comm.get_world_size()

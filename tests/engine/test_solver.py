@@ -1,0 +1,112 @@
+"""Settings of SOLVER are honoured in both stages, or refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+import pading
+from pading.engine.interruption import Interruption
+from pading.engine.loop import TrainingLoop
+from pading.engine.solver import check_solver
+from pading.errors import InputError
+from tests.runs import ROOT, UNSCORED, metrics, train
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value", "reason"),
+    [
+        ("pretrain", "SOLVER.GENERATOR_LR", 0.1, "stage 1 has no generator"),
+        ("pretrain", "SOLVER.BIAS_LR_FACTOR", 2.0, "biases learn as weights do"),
+        ("pretrain", "SOLVER.WEIGHT_DECAY_BIAS", 0.1, "biases decay as weights do"),
+        ("pretrain", "SOLVER.MOMENTUM", 0.5, "ADAMW has none"),
+        ("pretrain", "SOLVER.NESTEROV", True, "ADAMW has no momentum"),
+        ("pretrain", "SOLVER.ACCUMULATION_STEPS", 0, "it is at least 1"),
+        ("pretrain", "SOLVER.ACCUMULATION_STEPS", 5, "give a multiple of 5"),
+        ("pretrain", "SOLVER.IMS_PER_BATCH", 0, "give a multiple of"),
+        ("pretrain", "SOLVER.AMP.DTYPE", "int8", "use one of float16, bfloat16"),
+        ("pretrain", "TEST.PRECISE_BN.ENABLED", True, "could not be resumed"),
+        ("PADing", "SOLVER.BACKBONE_MULTIPLIER", 0.5, "keeps the backbone as it is"),
+        ("PADing", "SOLVER.WEIGHT_DECAY_NORM", 0.1, "norms as they are"),
+        ("PADing", "SOLVER.WEIGHT_DECAY_EMBED", 0.1, "embeddings as they are"),
+        ("PADing", "SOLVER.ACCUMULATION_STEPS", 2, "stored embeddings need no segmenter"),
+    ],
+)
+def test_what_a_stage_cannot_honour_is_refused(
+    stage: str, key: str, value: object, reason: str
+) -> None:
+    cfg = pading.load_config(str(ROOT / "configs/shapes" / f"{stage}.yaml"))
+    check_solver(cfg)
+    cfg.SOLVER.AMP.ENABLED = True
+    *sections, name = key.split(".")
+    node = cfg
+    for section in sections:
+        node = node[section]
+    node[name] = value
+    with pytest.raises(InputError, match=reason) as caught:
+        check_solver(cfg)
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*/p*.yaml")), ids=str)
+def test_the_shipped_configurations_are_honoured(config: Path) -> None:
+    check_solver(pading.load_config(str(config)))
+
+
+class Toy(nn.Module):
+    """The mean over a batch of numbers of what a line is off by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 1)
+
+    def forward(self, batch: list[float]) -> dict[str, torch.Tensor]:
+        x = torch.tensor(batch)[:, None]
+        return {"loss": (self.line(x) - 3 * x).square().mean()}
+
+
+class Numbers:
+    seed, shared = 1, False
+
+    def starting_at(self, iteration: int):
+        while True:
+            yield torch.arange(8.0).add(iteration).tolist()
+
+
+def trained(steps: int) -> tuple[dict, float]:
+    torch.manual_seed(0)
+    model = Toy()
+    loop = TrainingLoop(
+        model,
+        Numbers(),
+        torch.optim.SGD(model.parameters(), lr=1e-3),
+        interruption=Interruption(),
+        accumulation_steps=steps,
+    )
+    with EventStorage() as storage:
+        for loop.iter in range(3):
+            loop.run_step()
+        return dict(model.state_dict()), storage.history("total_loss").latest()
+
+
+def test_accumulated_parts_make_the_step_of_the_whole_batch() -> None:
+    (whole, whole_loss), (parts, loss) = trained(1), trained(4)
+    assert loss == pytest.approx(whole_loss)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value)
+
+
+def test_accumulation_in_both_stages(
+    tiny_scenes: Path, converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stage 2's losses are those of the whole batch, stage 1's are means over the parts."""
+    train("pretrain", tmp_path / "one", *UNSCORED, "SOLVER.ACCUMULATION_STEPS", 2)
+    options = (*UNSCORED, "MODEL.WEIGHTS", converted, "MODEL.ZERO_SHOT.SOURCE", "images")
+    found = []
+    for steps in (1, 2):
+        output = tmp_path / f"two{steps}"
+        train("PADing", output, *options, "SOLVER.ACCUMULATION_STEPS", steps)
+        found.append(metrics(output)[-1]["total_loss"])
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
