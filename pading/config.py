@@ -209,6 +209,7 @@ def _add_solver_keys(cfg: CfgNode) -> None:
 
 _SEG, _GEN, _ZSL = "MODEL.SEGMENTER.", "MODEL.GENERATOR.", "MODEL.ZERO_SHOT."
 _DROPPED = ""
+_MOST_VALUES = 100_000
 
 PUBLISHED_KEYS: dict[str, tuple[str, str]] = {
     # published key: (our key or "" where there is none, what else to know)
@@ -327,15 +328,13 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
     if real in seen:
         raise InputError(f"{path}: its _BASE_ leads back to itself; remove the circle")
     try:
-        with open(path, encoding="utf-8") as file:
-            settings = yaml.safe_load(file)
+        settings = read_yaml(path)
     except OSError as error:
         where = f" (named as _BASE_ in {seen[-1]})" if seen else ""
         raise InputError(
-            f"{path}: cannot read this configuration{where}: {error.strerror}"
+            f"{path}: cannot read this configuration{where}: {error.strerror}; "
+            "give the path of a file that there is"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a plain YAML file: {error}") from error
     if not isinstance(settings, dict):
         raise InputError(f"{path}: expected a YAML mapping of keys to values")
     bases = settings.pop("_BASE_", [])
@@ -347,6 +346,49 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
         for name, content in _read_with_bases(base_path, (*seen, real)):
             chain.setdefault(name, content)
     return [*chain.items(), (path, settings)]
+
+
+def read_yaml(path: str | os.PathLike[str]) -> Any:
+    """The content of a plain YAML (or JSON) file: no tags that run code, no key twice.
+
+    Raises:
+        OSError: it cannot be read.
+        InputError: it is not such a file.
+    """
+    with open(path, encoding="utf-8") as file:
+        try:
+            content = _PlainLoader(file).get_single_data()
+            _check_extent(content)
+            return content
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise InputError(f"{path}: not a plain YAML file: {error}; correct it there") from error
+
+
+def _check_extent(content: Any) -> None:
+    """Refuse what aliases have put into itself, or blown up."""
+    waiting, met = [content], 0
+    while waiting:
+        value = waiting.pop()
+        met += 1
+        if met > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES} values, or no end")
+        if isinstance(value, (dict, list)):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """SafeLoader, which runs no code, without its silent choice of the last of equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        met: set[str] = set()
+        for key in keys:
+            if key.value in met:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} occurs twice", key.start_mark
+                )
+            met.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -389,6 +431,8 @@ def _set(cfg: CfgNode, key: str, value: Any, source: str) -> None:
         literal = _literal(value)
         if isinstance(literal, str) or not isinstance(node[name], str):
             value = literal
+    if value is None and node[name] is not None:
+        raise InputError(f"{source}: {key} has no value; give one such as {node[name]!r}")
     if isinstance(node[name], float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     # yacs decodes strings (hence repr) and checks the type against the present value.

@@ -6,8 +6,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-import yaml
-
+from pading.config import read_yaml
 from pading.data.files import field
 from pading.errors import InputError
 
@@ -65,15 +64,12 @@ def read_specs(path: str | Path) -> list[DatasetSpec]:
         InputError: missing or malformed file, unknown or missing keys, wrong types, a name twice.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
+        content = read_yaml(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot read this data set file: {error.strerror}; "
             "give the path of a file that there is in DATASETS.FILES"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: neither YAML nor JSON: {error}") from error
     rows = content if isinstance(content, list) else [content]
     specs = [_spec_from_row(row, Path(path)) for row in rows]
     for name, count in Counter(spec.name for spec in specs).items():

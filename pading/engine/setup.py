@@ -13,6 +13,7 @@ from pading.data.semantics import load_class_vectors
 from pading.data.validate import check_datasets
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.record import check_resumable
+from pading.engine.settings import check_settings
 from pading.engine.solver import check_solver
 from pading.errors import InputError
 
@@ -33,6 +34,7 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     if not args.config_file:
         raise InputError("--config-file is missing; configs/ holds one for every task and stage")
     cfg = load_config(args.config_file, args.opts)
+    check_settings(cfg)
     register_datasets(cfg)
     check_num_gpus(args.num_gpus, on_cpu=_asked_for_cpu(args.opts))
     check_device(cfg.MODEL.DEVICE)

@@ -12,7 +12,7 @@ from pading.engine.loop import TrainingLoop
 from tests.bad_inputs.world import World
 
 # What a run that has got as far as its model leaves beside its results.
-_RECORDS = ("log.txt", "config.yaml")
+_RECORDS = ("log.txt", "config.yaml", "run.json")
 Run = Callable[[World], None]
 
 
