@@ -51,15 +51,15 @@ def _prepare(spec: DatasetSpec, split: ClassSplit, seen_only: bool, workers: int
     content = read_json(spec.annotations)
     entries = parse_panoptic(content, spec, split)
     kept = [e for e in entries if not (seen_only and _unseen(e, split))]
-    if seen_only:
+    folder = f"{spec.labels}_{split.name}_semantic"
+    make_maps(folder, kept, split, workers, f"{spec.name}: semantic maps")
+    if seen_only:  # after the maps: every label file has been read
         path = Path(spec.annotations)
         path = path.with_name(f"{path.stem}_{split.name}_seen.json")
         ids = {e["image_id"] for e in kept}
         seen = restricted(content, [a for a in content["annotations"] if a["image_id"] in ids])
         write_json(path, seen)
         print(f"{path}: {len(kept)} of {len(entries)} images")
-    folder = f"{spec.labels}_{split.name}_semantic"
-    make_maps(folder, kept, split, workers, f"{spec.name}: semantic maps")
     unseen = sum(_unseen(e, split) for e in entries)
     return {
         "images": len(entries),

@@ -14,7 +14,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from pading.data.datasets import datasets_root
-from pading.data.files import replacing
+from pading.data.files import writing
 from pading.data.images import read_label_map
 from pading.data.splits import ClassSplit
 from pading.data.targets import semantic_labels
@@ -118,7 +118,7 @@ def _make_map(folder: str, entry: Mapping[str, Any]) -> tuple[bool, tuple[int, .
     new = labels is None
     if labels is None:
         labels = semantic_labels(entry)
-        with replacing(target) as temporary:
+        with writing(target) as temporary:
             Image.fromarray(labels).save(temporary)
     return new, tuple(int(v) for v in np.unique(labels) if v != 255)
 

@@ -151,8 +151,13 @@ def check_hash(sdist: Path) -> None:
 
 def unpack_and_repair(sdist: Path, folder: Path) -> Path:
     """Unpack into ``folder``, repair, and give it our build files. Returns the source tree."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    try:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+    except tarfile.TarError as error:  # among them members that lead out of the folder
+        raise StepError(
+            f"Unpacking {sdist} failed: {error}. What to do: delete it and fetch {SDIST} again."
+        ) from error
     tree = next(path for path in folder.iterdir() if (path / "detectron2").is_dir())
     package = tree / "detectron2"
     for name, source in PROJECTS.items():

@@ -3,6 +3,7 @@
 Each function takes ``where``, which names file and entry in the error.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -111,17 +112,18 @@ def check_box(entry: Mapping[str, Any], size: Sequence[int], where: str) -> None
     if "bbox" not in entry:
         return
     box = entry["bbox"]
-    numbers = isinstance(box, list) and len(box) == 4 and _are_numbers(box)
-    if not numbers or not (box[2] >= 0 and box[3] >= 0) or _outside(_corners(box), size):
+    if not is_box(box) or _outside([*box[:2], box[0] + box[2], box[1] + box[3]], size):
         raise InputError(
             f"{where}: the bbox {box!r:.80} is no [x, y, width, height] in pixels inside the image "
             f"of {size[1]} x {size[0]} (width x height); write it again"
         )
 
 
-def _corners(box: Sequence[float]) -> list[float]:
-    x, y, width, height = box
-    return [x, y, x + width, y + height]
+def is_box(value: object) -> bool:
+    """Whether it is [x, y, width, height]: finite numbers, the sides not negative."""
+    if not isinstance(value, list) or len(value) != 4 or not _are_numbers(value):
+        return False
+    return all(map(math.isfinite, value)) and min(value[2:]) >= 0
 
 
 def _outside(corners: Sequence[float], size: Sequence[int]) -> tuple[str, float, int] | None:

@@ -36,6 +36,23 @@ def replacing(path: str | Path) -> Iterator[str]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: str | Path) -> Iterator[str]:
+    """:func:`replacing`, for a block that does nothing but write.
+
+    Raises:
+        InputError: the folder cannot be made, or the file cannot be written, as on a full disk.
+    """
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot write this file: {error.strerror or error}; "
+            "make room or mind the permissions there, or name another place"
+        ) from error
+
+
 def read_json(path: str | Path, remedy: str = "") -> Any:
     """Parse a JSON file.
 
@@ -65,8 +82,12 @@ def _refuse_constant(name: str) -> None:
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
-    """Write ``content`` as JSON, atomically."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    """Write ``content`` as JSON, atomically.
+
+    Raises:
+        InputError: as :func:`writing`.
+    """
+    with writing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=indent)
 
 

@@ -33,7 +33,7 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
         InputError: an unknown INPUT.AUGMENTATION or INPUT.RANDOM_FLIP.
     """
     if not is_train:
-        return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
+        return [_ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
     kind, flip, size = cfg.INPUT.AUGMENTATION, cfg.INPUT.RANDOM_FLIP, cfg.INPUT.IMAGE_SIZE
     if kind not in AUGMENTATIONS:
         raise InputError(
@@ -47,10 +47,28 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
         augmentations.append(T.RandomFlip(horizontal=horizontal, vertical=not horizontal))
     if kind == "large_scale_jitter":
         augmentations += [
-            T.ResizeScale(cfg.INPUT.MIN_SCALE, cfg.INPUT.MAX_SCALE, size, size),
+            _ResizeScale(cfg.INPUT.MIN_SCALE, cfg.INPUT.MAX_SCALE, size, size),
             T.FixedSizeCrop((size, size), pad=False),
         ]
     return augmentations
+
+
+def _keep_a_pixel(transform: T.Transform) -> T.Transform:
+    """Of an image of 2000 x 1 pixels, scaling to a fitting length would leave no width."""
+    if not isinstance(transform, T.ResizeTransform) or (transform.new_h and transform.new_w):
+        return transform
+    new_size = max(transform.new_h, 1), max(transform.new_w, 1)
+    return T.ResizeTransform(transform.h, transform.w, *new_size, transform.interp)
+
+
+class _ResizeScale(T.ResizeScale):
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        return _keep_a_pixel(super().get_transform(image))
+
+
+class _ResizeShortestEdge(T.ResizeShortestEdge):
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        return _keep_a_pixel(super().get_transform(image))
 
 
 class SegmentationMapper:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pading.data.files import replacing
+from pading.data.files import writing
 from pading.data.splits import ClassSplit
 from pading.errors import InputError
 
@@ -110,18 +110,15 @@ class ClassVectors:
         """
         if Path(path).suffix != ".npz":
             raise InputError(f"{path}: class vectors are written to a file that ends in .npz")
-        try:
-            with replacing(path) as temporary:
-                np.savez(
-                    temporary,
-                    format=_FORMAT,
-                    names=np.array(self.names),
-                    vectors=self.vectors,
-                    source=self.source,
-                    checksum=self.checksum,
-                )
-        except OSError as error:
-            raise InputError(f"{path}: cannot write this file: {error.strerror}") from error
+        with writing(path) as temporary:
+            np.savez(
+                temporary,
+                format=_FORMAT,
+                names=np.array(self.names),
+                vectors=self.vectors,
+                source=self.source,
+                checksum=self.checksum,
+            )
 
 
 def shipped_class_vectors() -> tuple[str, ...]:

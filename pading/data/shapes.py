@@ -108,7 +108,9 @@ def generate(
             tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent)
         )
     except OSError as error:
-        raise InputError(f"{root}: cannot make this folder: {error.strerror}") from error
+        raise InputError(
+            f"{root}: cannot make this folder: {error.strerror}; name another place"
+        ) from error
     replaced = partial.with_suffix(".replaced")
     try:
         for subset in SUBSETS:

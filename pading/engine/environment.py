@@ -35,11 +35,22 @@ def check_device(device: str) -> None:
     """Refuse a GPU that is not there.
 
     Raises:
-        InputError: MODEL.DEVICE asks for CUDA and PyTorch has none.
+        InputError: MODEL.DEVICE is no device, or a GPU that PyTorch does not see.
     """
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(
+            f"MODEL.DEVICE is {device!r}; use 'cuda', 'cuda:1', ... or 'cpu'"
+        ) from error
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"MODEL.DEVICE is {device!r}, but PyTorch sees no GPU; use MODEL.DEVICE cpu"
+        )
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"MODEL.DEVICE is {device!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; "
+            f"use one of 'cuda:0' to 'cuda:{torch.cuda.device_count() - 1}'"
         )
 
 

@@ -172,7 +172,12 @@ def _free_url(url: str, machines: int) -> str:
     """Where the processes meet, if its port is free; "auto" finds one."""
     if machines > 1:
         return url
-    port = 0 if url == "auto" else urlsplit(url).port
+    try:
+        port = 0 if url == "auto" else urlsplit(url).port
+    except ValueError as error:
+        raise InputError(
+            f"--dist-url {url}: {error}; give one such as tcp://127.0.0.1:50000, or auto"
+        ) from error
     if port is None:
         return url
     with socket.socket() as probe:

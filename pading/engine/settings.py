@@ -144,6 +144,9 @@ RULES: dict[str, Rule] = {
     "SOLVER.IMS_PER_BATCH": _COUNT,
     "SOLVER.MAX_ITER": _COUNT,
     "SOLVER.CHECKPOINT_PERIOD": _COUNT,
+    "SOLVER.ACCUMULATION_STEPS": _COUNT,
+    "SOLVER.CHECKPOINTS_KEPT": _NOT_NEGATIVE,
+    "SOLVER.MAX_SKIPPED_STEPS": _NOT_NEGATIVE,
     "SOLVER.STEPS": Rule(
         lambda v: _list_of(_COUNT, 0).holds(v) and list(v) == sorted({*v}),
         "iterations in ascending order",
@@ -161,6 +164,10 @@ RULES: dict[str, Rule] = {
     "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": _POSITIVE,
     "SOLVER.CLIP_GRADIENTS.NORM_TYPE": Rule(
         lambda v: v == math.inf or _number(v) and v > 0, "above 0"
+    ),
+    "TEST.BEST_METRIC": Rule(
+        lambda v: not v or v.count("/") == 1,
+        "a task and a figure, such as 'panoptic_seg/PQ', or ''",
     ),
     "TEST.DETECTIONS_PER_IMAGE": _COUNT,
     "TEST.EVAL_PERIOD": _NOT_NEGATIVE,

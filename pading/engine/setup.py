@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from detectron2.config import CfgNode
+from detectron2.utils.file_io import PathManager
 
 from pading.config import load_config
 from pading.data.datasets import register_datasets
@@ -15,6 +16,7 @@ from pading.engine.environment import check_device, check_num_gpus, check_output
 from pading.engine.record import check_resumable
 from pading.engine.settings import check_settings
 from pading.engine.solver import check_solver
+from pading.engine.weights import read_weights
 from pading.errors import InputError
 
 
@@ -53,21 +55,40 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
 def _asked_for_cpu(overrides: list[str]) -> bool:
     """Whether the command line names the CPU, rather than that there is nothing else."""
     pairs = zip(overrides[::2], overrides[1::2], strict=False)
-    return ("MODEL.DEVICE", "cpu") in pairs
+    return dict(pairs).get("MODEL.DEVICE") == "cpu"  # the last one counts
 
 
 def check_weights(cfg: CfgNode, needed: bool) -> None:
-    """Refuse a missing file of weights; what is in it is checked when it is loaded.
+    """Fetch remote weights, and refuse a file that is missing or cannot be read.
+
+    Whether they fit the model is checked when it has been built.
 
     Args:
         cfg: the configuration.
         needed: refuse to go without weights too.
+
+    Raises:
+        InputError: as above, or what :func:`~pading.engine.weights.read_weights` refuses.
     """
     weights = cfg.MODEL.WEIGHTS
     if needed and not weights:
         raise InputError("no weights; give those of a trained model as MODEL.WEIGHTS FILE")
-    if weights and "://" not in weights and not os.path.isfile(weights):
-        raise InputError(f"MODEL.WEIGHTS {weights}: there is no such file")
+    if not weights:
+        return
+    path = weights
+    if "://" in weights:
+        try:
+            path = PathManager.get_local_path(weights)  # kept: no process fetches it again
+        except (OSError, RuntimeError, ValueError, LookupError, AssertionError) as error:
+            raise InputError(
+                f"MODEL.WEIGHTS {weights}: cannot be fetched ({error}); "
+                "fetch it elsewhere, and name the file"
+            ) from error
+    if not os.path.isfile(path):
+        raise InputError(
+            f"MODEL.WEIGHTS {weights}: there is no such file; correct MODEL.WEIGHTS or get it"
+        )
+    read_weights(path)
 
 
 def exit_on_input_error(main: Callable[[], None]) -> None:

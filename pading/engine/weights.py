@@ -15,7 +15,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from pading.data.files import replacing
+from pading.data.files import writing
 from pading.errors import InputError
 
 
@@ -140,7 +140,7 @@ def write_weights(path: str | os.PathLike[str], weights: Mapping[str, torch.Tens
     """Write a state dict to a ``.safetensors`` or ``.pth`` file, whole or not at all.
 
     Raises:
-        InputError: another ending, or a folder that cannot be made.
+        InputError: another ending, or a file that cannot be written.
     """
     path = os.fspath(path)
     # Tensors may share memory, as a copied class head does; each is written as its own.
@@ -148,16 +148,27 @@ def write_weights(path: str | os.PathLike[str], weights: Mapping[str, torch.Tens
     tensors = {name: value.contiguous() for name, value in tensors.items()}
     if not path.endswith((".safetensors", ".pth")):
         raise InputError(f"{path}: weights are written to a .safetensors or .pth file")
-    with replacing(path) as temporary:
-        if path.endswith(".pth"):
-            torch.save({"model": tensors}, temporary)
-        else:
-            save_file(tensors, temporary)
+    with writing(path) as temporary:
+        try:
+            if path.endswith(".pth"):
+                torch.save({"model": tensors}, temporary)
+            else:
+                save_file(tensors, temporary)
+        except (RuntimeError, safetensors.SafetensorError) as error:  # of their writers
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def _as_tensor(path: str, name: str, value: Any) -> torch.Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.asarray(value, order="C"))  # keeps 0 dimensions
-    if isinstance(value, torch.Tensor):
-        return value
-    raise InputError(f"{path}: {name} is no tensor but {type(value).__name__}")
+        value = torch.from_numpy(np.asarray(value, order="C"))  # keeps 0 dimensions
+    if not isinstance(value, torch.Tensor):
+        raise InputError(
+            f"{path}: {name} is no tensor but {type(value).__name__}; "
+            "give a file that holds a state dict alone, or one under 'model'"
+        )
+    if not value.isfinite().all():
+        raise InputError(
+            f"{path}: {name} holds NaN or infinite values; its training had diverged: take an "
+            "earlier checkpoint, or save it again"
+        )
+    return value

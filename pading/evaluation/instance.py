@@ -16,6 +16,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from pading.data.annotation_checks import (
+    check_box,
+    check_categories,
+    check_segmentation,
+    crowd_flag,
+    is_box,
+)
 from pading.data.files import field, read_json, write_json
 from pading.data.rle import check_rle
 from pading.data.splits import ClassSplit
@@ -129,14 +136,26 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
         if image_id in sizes:
             raise InputError(f"{where}: the id {image_id} occurs twice; keep one of them")
         sizes[image_id] = [field(image, side, int, where) for side in ("height", "width")]
+    for index, category in enumerate(content["categories"]):
+        field(category, "id", int, f"{path}: categories[{index}]")
+    check_categories(content, split, str(path))
+    met: set[int] = set()
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{index}]"
+        number = field(annotation, "id", int, where)
+        if number in met:
+            raise InputError(
+                f"{where}: the id {number} occurs twice; give every annotation its own"
+            )
+        met.add(number)
         _check_entry(annotation, sizes, split, where)
-        for key, kind in (("bbox", list), ("area", (int, float)), ("iscrowd", int)):
+        for key, kind in (("bbox", list), ("area", (int, float))):
             field(annotation, key, kind, where)
-        mask = field(annotation, "segmentation", (list, dict), where)
-        if isinstance(mask, dict):
-            check_rle(mask, sizes[annotation["image_id"]], where)
+        field(annotation, "iscrowd", int, where)
+        crowd_flag(annotation, where)
+        size = sizes[annotation["image_id"]]
+        check_box(annotation, size, where)
+        check_segmentation(annotation, size, where)
     return content
 
 
@@ -156,8 +175,11 @@ def _read_detections(
         mask = field(entry, "segmentation", dict, where)
         check_rle(mask, sizes[entry["image_id"]], where)
         box = entry["bbox"] if "bbox" in entry else coco_mask.toBbox(mask).tolist()
-        if not isinstance(box, list) or len(box) != 4:
-            raise InputError(f"{where}: the bbox {box!r:.80} is not [x, y, width, height]")
+        if not is_box(box):
+            raise InputError(
+                f"{where}: the bbox {box!r:.80} is not [x, y, width, height] in pixels; "
+                "correct it, or leave it out: it follows from the mask"
+            )
         detections.append({**entry, "bbox": box})
     return detections
 

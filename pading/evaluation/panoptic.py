@@ -4,6 +4,7 @@ Source: Kirillov et al., Panoptic Segmentation (CVPR 2019), Eq. 1: PQ = SQ x RQ.
 """
 
 import contextlib
+import inspect
 import io
 import logging
 import os
@@ -19,6 +20,7 @@ from panopticapi.evaluation import PQStat, pq_compute_single_core
 from PIL import Image
 from tqdm import tqdm
 
+from pading.data.annotation_checks import below, check_segment_id
 from pading.data.files import field, read_json, write_json
 from pading.data.images import require_size
 from pading.data.splits import ClassSplit
@@ -30,6 +32,8 @@ from pading.evaluation.groups import Metric, Scores, summarise
 logger = logging.getLogger(__name__)
 
 TASK = "panoptic_seg"
+# Without its decorator, which prints a stack trace of every error.
+_compare = inspect.unwrap(pq_compute_single_core)
 
 
 def score_panoptic(
@@ -65,7 +69,7 @@ def score_panoptic(
             return _score_empty(truth[image_id])
         pair = [(truth[image_id], predicted[image_id])]
         try:
-            return pq_compute_single_core(0, pair, *folders, categories)
+            return _compare(0, pair, *folders, categories)
         except (KeyError, OSError, SyntaxError) as error:
             files = _png_files(folders, pair[0])
             raise InputError(
@@ -154,11 +158,19 @@ def read_annotations(
         if image_id in annotations:
             raise InputError(f"{where}: image_id {image_id} occurs twice; keep one of them")
         annotations[image_id] = entry
-        field(entry, "file_name", str, where)
+        below("the folder of its PNG files", field(entry, "file_name", str, where), where)
         where += f" (image_id {image_id})"
+        met: set[int] = set()
         for segment in field(entry, "segments_info", list, where):
             for key in segment_keys:
                 field(segment, key, int, f"{where}: segments_info")
+            if segment["id"] in met:
+                raise InputError(
+                    f"{where}: the segment id {segment['id']} occurs twice; "
+                    "give every segment of an image its own"
+                )
+            met.add(segment["id"])
+            check_segment_id(segment["id"], where)
             if segment["category_id"] not in split.contiguous_id:
                 raise InputError(
                     f"{where}: segment {segment['id']} has category_id {segment['category_id']}, "

@@ -174,12 +174,14 @@ def archive_labels(path: str | Path) -> LabelMaps:
         try:
             return archive[name]
         except broken as error:
-            raise InputError(f"{path}: the array {name} is broken: {error}") from error
+            raise InputError(
+                f"{path}: the array {name} is broken: {error}; write it again"
+            ) from error
 
     try:
         archive = np.load(path, allow_pickle=False)
     except broken as error:
-        raise InputError(f"{path}: cannot be read as an .npz file: {error}") from error
+        raise InputError(f"{path}: cannot be read: write an .npz file, as np.savez does") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"{path}: is one array; store one for each image, as np.savez does")
     return LabelMaps({name: partial(read, name) for name in archive.files})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,17 @@ class World:
         self.path(name).write_bytes(whole[: int(len(whole) * share)])
 
     def train(self, *more: object, task: str = "panoptic", stage: str = "pretrain") -> None:
-        """Run the training entry point on this world; KEY VALUE pairs and options override."""
+        """Run the training entry point on this world; options come before KEY VALUE pairs."""
         settings = (
             *("DATASETS.FILES", f"('{self.path('data.yaml')}',)"),
             *("DATASETS.TRAIN", f"('{task}_train',)", "DATASETS.TEST", f"('{task}_val',)"),
             *("MODEL.CLASS_VECTORS", self.path("vectors.npz")),
             *("SOLVER.MAX_ITER", 1, *_TASKS[task]),
         )
-        runs.run(train_net.main, *runs.arguments(stage, self.output, *settings, *more))
+        options = list(takewhile(lambda word: str(word).startswith("--"), more))
+        pairs = more[len(options) :]
+        command = runs.arguments(stage, self.output, *settings, *pairs)
+        runs.run(train_net.main, *options, *command)
 
 
 def split() -> dict[str, Any]:
