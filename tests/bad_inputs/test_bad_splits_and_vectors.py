@@ -159,7 +159,7 @@ DATA_SETS = [
         "missing", lambda w: w.path("data.yaml").unlink(), "data.yaml: cannot read", "give the path"
     ),
     Row(
-        "no YAML", lambda w: w.path("data.yaml").write_text("{"), "data.yaml: ", "neither YAML nor"
+        "no YAML", lambda w: w.path("data.yaml").write_text("{"), "data.yaml: ", "correct it there"
     ),
     Row(
         "words",

@@ -165,7 +165,7 @@ def test_own_data_set_from_a_file(make_panoptic, dump):
         ("name: 3", "'name' must be str, not 3"),
         ("image_folder: x", "unknown key 'image_folder'; the keys are name, task"),
         ("just words", "expected a mapping"),
-        ("{", "neither YAML nor JSON"),
+        ("{", "not a plain YAML file"),
         (
             "{name: a, task: panoptic, split: shapes, images: i, seen_only: 1}",
             "'seen_only' must be bool, not 1",
