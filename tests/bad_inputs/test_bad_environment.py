@@ -37,7 +37,13 @@ ROWS = [
         "use 'cuda', 'cuda:1', ... or 'cpu'",
         train("MODEL.DEVICE", ""),
     ),
-    Row("too many GPUs", nothing, "--num-gpus 64", "leave --num-gpus out", train("--num-gpus=64", "MODEL.DEVICE", "cuda")),
+    Row(
+        "too many GPUs",
+        nothing,
+        "--num-gpus 64",
+        "leave --num-gpus out",
+        train("--num-gpus=64", "MODEL.DEVICE", "cuda"),
+    ),
     Row("less than no GPU", nothing, "--num-gpus -1", "give 0 or more", train("--num-gpus=-1")),
     Row(
         "output is a file", lambda w: w.output.write_text(""), "output: cannot write there", _OUTPUT
