@@ -18,6 +18,7 @@ from pading.engine.settings import check_settings
 from pading.engine.solver import check_solver
 from pading.engine.weights import read_weights
 from pading.errors import InputError
+from pading.modeling.pading import check_unseen
 
 
 def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
@@ -46,6 +47,7 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     split = check_datasets(cfg, training=not args.eval_only)
     if cfg.MODEL.META_ARCHITECTURE == "PADing":
         load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
+        check_unseen(split)
     if args.resume:
         check_resumable(cfg)
     cfg.freeze()

@@ -123,11 +123,7 @@ class PADing(Mask2Former):
                 'use "synthetic" or "both"'
             )
         split = self.split
-        if not split.unseen:
-            raise InputError(
-                f"split {split.name}: no class is unseen, so stage 2 has nothing to learn; mark "
-                "classes as unseen in the split, or train stage 1 alone"
-            )
+        check_unseen(split)
         self.register_buffer("class_vectors", class_vectors)
         self.register_buffer("seen", torch.tensor(split.seen), persistent=False)
         self.register_buffer("unseen", torch.tensor(split.unseen), persistent=False)
@@ -277,6 +273,19 @@ class PADing(Mask2Former):
             logits=self.classifier(torch.cat((embeddings, synthetic.to(embeddings.dtype)))),
             labels=torch.cat((labels, drawn)),
             unseen=self.unseen,
+        )
+
+
+def check_unseen(split: ClassSplit) -> None:
+    """Refuse a split that leaves stage 2 nothing to learn.
+
+    Raises:
+        InputError: no class is unseen.
+    """
+    if not split.unseen:
+        raise InputError(
+            f"split {split.name}: no class is unseen, so stage 2 has nothing to learn; mark "
+            "classes as unseen in the split, or train stage 1 alone"
         )
 
 
