@@ -18,6 +18,7 @@ help:
 	@echo "make demo      the whole method on synthetic scenes: train, convert, fine-tune, evaluate, draw"
 	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
+	@echo "make soak      kill and resume both stages again and again (about an hour on two cores)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
 	@echo "make format    let ruff and clang-format rewrite the sources"
 	@echo "make clean     remove $(VENV) and everything that was built; data and output stay"
@@ -32,6 +33,9 @@ demo-instance demo-semantic: demo-%: install
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: install
+	$(BIN)/python tools/soak.py
 
 lint: $(STAMPS)/detectron2
 	$(BIN)/ruff check .

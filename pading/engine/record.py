@@ -67,6 +67,8 @@ def begin(cfg: CfgNode, resume: bool) -> str:
     # What another process of this run reads is what the main process found.
     record = comm.all_gather(record or fresh)[0]
     if comm.is_main_process():
+        for rest in path.parent.rglob(".*.partial*"):  # of writers that were killed
+            rest.unlink()
         if not resume:
             # What an earlier run left here is not this run's.
             (path.parent / LAST_CHECKPOINT).unlink(missing_ok=True)

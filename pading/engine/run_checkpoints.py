@@ -38,19 +38,17 @@ class RunCheckpointer(Checkpointer):
         super().save(name, tag=tag, run=self.run, **kwargs)
 
     def prune(self, keep: int) -> None:
-        """Remove the rests of killed writers, and all numbered checkpoints but the newest.
+        """Remove all numbered checkpoints but the newest.
 
         Args:
             keep: how many stay beside the one that ``last_checkpoint`` names; 0: all.
         """
-        if not self.save_to_disk:
+        if not self.save_to_disk or not keep:
             return
         last = os.path.basename(self.get_checkpoint_file())
-        for path in self._numbered()[keep:] if keep else []:
+        for path in self._numbered()[keep:]:
             if path.name != last:
                 path.unlink(missing_ok=True)
-        for path in Path(self.save_dir).glob(".model_*.partial.pth"):
-            path.unlink(missing_ok=True)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """Resume from the run's newest checkpoint that is whole; ``path`` where there is none.

@@ -107,10 +107,8 @@ def test_a_folder_without_record_can_be_resumed(folder: Path) -> None:
 def test_what_is_pruned(folder: Path) -> None:
     for name in ("model_final", "model_best", "nonfinite_0000001"):
         checkpointer(folder).save(name, tag=False)
-    (folder / ".model_0000003.17.partial.pth").write_bytes(b"half")
     checkpointer(folder).prune(0)
     assert len(list(folder.glob("model_0*.pth"))) == 2
-    assert not list(folder.glob(".*"))
     (folder / "last_checkpoint").write_text("model_0000001.pth")
     checkpointer(folder).prune(1)
     assert len(list(folder.glob("model_0*.pth"))) == 2
