@@ -139,15 +139,8 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
     for index, category in enumerate(content["categories"]):
         field(category, "id", int, f"{path}: categories[{index}]")
     check_categories(content, split, str(path))
-    met: set[int] = set()
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{index}]"
-        number = field(annotation, "id", int, where)
-        if number in met:
-            raise InputError(
-                f"{where}: the id {number} occurs twice; give every annotation its own"
-            )
-        met.add(number)
         _check_entry(annotation, sizes, split, where)
         for key, kind in (("bbox", list), ("area", (int, float))):
             field(annotation, key, kind, where)

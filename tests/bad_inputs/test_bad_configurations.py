@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import train_net
 from detectron2.config import get_cfg
 
 from pading.config import add_pading_config, load_config
@@ -37,7 +38,6 @@ KEYS_AND_TYPES = [
     _row("SOLVER.AMP.ENABLED is 'yes'", "a bool such as", "SOLVER.AMP.ENABLED", "yes"),
     _row("DATASETS.TRAIN is 'a'", "a tuple such as", "DATASETS.TRAIN", "a"),
     _row("'SEED' stands alone", "add its value", "SEED"),
-    _row("--num-gpus must stand before", "move it there", "SEED", 1, "--num-gpus", 2),
     _set("DATASETS.TRAIN", (1, 2), "a list of any number of values, each a text"),
     _set(_ZSL + "MOMENT_BANDWIDTHS", ["a"], "a list of 1 or more values, each above 0"),
     _set("MODEL.PIXEL_MEAN", [1.0], "3 numbers, one per channel"),
@@ -163,13 +163,17 @@ def _file(text: str) -> Callable[[World], object]:
     return lambda world: world.path("config.yaml").write_text(text)
 
 
-def _with_file(world: World) -> None:
-    import train_net
+def _command(*arguments: str) -> Run:
+    """{root} stands for the world's folder."""
 
-    runs.run(train_net.main, "--config-file", world.path("config.yaml"))
+    def run(world: World) -> None:
+        runs.run(train_net.main, *(a.replace("{root}", str(world.root)) for a in arguments))
+
+    return run
 
 
-_RUN: Run = _with_file
+_RUN = _command("--config-file", "{root}/config.yaml")
+_LATE = _command("--config-file", "{root}/config.yaml", "SEED", "1", "--resume")
 FILES = [
     Row("missing", nothing, "config.yaml: cannot read this", "give the path of a file", _RUN),
     Row("empty", _file(""), "config.yaml: expected a YAML mapping", "of keys to values", _RUN),
@@ -218,14 +222,9 @@ FILES = [
         "give one such as",
         _RUN,
     ),
-    Row("no file", nothing, "--config-file is missing", "configs/ holds one", lambda w: _no_file()),
+    Row("no file", nothing, "--config-file is missing", "configs/ holds one", _command()),
+    Row("late option", _file("SEED: 1"), "--resume must stand before", "move it there", _LATE),
 ]
-
-
-def _no_file() -> None:
-    import train_net
-
-    runs.run(train_net.main)
 
 
 @table(FILES)

@@ -274,13 +274,6 @@ SCORING = [
         _OF_INSTANCES,
     ),
     Row(
-        "instance: truth twice",
-        _truth(id=2),
-        "annotations[1]: the id 2 occurs twice",
-        "give every annotation its own",
-        _OF_INSTANCES,
-    ),
-    Row(
         "instance: truth outside",
         _truth(bbox=[90, 0, 9, 9]),
         "annotations[0]: the bbox",
