@@ -17,6 +17,7 @@ help:
 	@echo "make install   create $(VENV) with everything in it (PYTHON=python3.12 chooses the Python)"
 	@echo "make demo      the whole method on synthetic scenes: train, convert, fine-tune, evaluate, draw"
 	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
+	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
 	@echo "make soak      kill and resume both stages again and again (about an hour on two cores)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
@@ -30,6 +31,10 @@ demo: install
 
 demo-instance demo-semantic: demo-%: install
 	$(BIN)/python tools/demo.py --task $*
+
+# Settings of all kinds: make ablation ABLATION_ARGS='--seeds 3 --rows control'
+ablation: install
+	$(BIN)/python tools/ablation.py --weights output/demo/pretrained_weight_panoptic.pth $(ABLATION_ARGS)
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -28,6 +28,9 @@ def add_pading_config(cfg: CfgNode) -> None:
 def _add_data_keys(cfg: CfgNode) -> None:
     # YAML or JSON files, each describing one of the user's own data sets (datasets/README.md).
     cfg.DATASETS.FILES = ()
+    # Class split of the data sets of TRAIN and TEST instead of their own: a shipped one or a file
+    # such as tools/add_classes.py writes; "": their own.
+    cfg.DATASETS.SPLIT = ""
     # Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "flip", "none".
     cfg.INPUT.AUGMENTATION = "large_scale_jitter"
     # Side of the square crop of large-scale jitter, in pixels.
@@ -155,6 +158,8 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     z.SOURCE = "auto"
     # Draw stored embeddings evenly over the classes rather than by whole images.
     z.CLASS_BALANCED = False
+    # Real embeddings of each class that a checkpoint carries, for tools/add_classes.py; at least 1.
+    z.MEMORY = 32
     # Bandwidths sigma of the moment-matching kernel, as in exp(-|a - b|^2 / (2 sigma)).
     z.MOMENT_BANDWIDTHS = [2.0, 5.0, 10.0, 20.0, 40.0, 80.0]
     # Weight of the classifier's cross-entropy on the generator's synthetic seen embeddings.
@@ -164,8 +169,10 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     z.GENERATOR_CLASS_LOGITS = "seen"
     # lambda: weight of disentanglement and alignment together; 0 switches both off.
     z.STRUCTURE_WEIGHT = 0.0001
-    # w1: alignment and the unrelated part; w2: relation scores; w3: reconstruction.
+    # w1: alignment, and (w1 / 2 in the paper) the unrelated part; w2: relation scores; w3:
+    # reconstruction.
     z.ALIGNMENT_WEIGHT = 1.0
+    z.UNRELATED_WEIGHT = 0.5
     z.RELATION_WEIGHT = 1.0
     z.RECONSTRUCTION_WEIGHT = 0.5
     # Embeddings that are disentangled and aligned: "synthetic" (published code) or "both" real and
@@ -254,7 +261,10 @@ PUBLISHED_KEYS: dict[str, tuple[str, str]] = {
     "MODEL.MASK_FORMER.CLASS_ECO": (_ZSL + "UNSEEN_WEIGHT", ""),
     "MODEL.MASK_FORMER.STRUCTURE_WEIGHT": (_ZSL + "STRUCTURE_WEIGHT", ""),
     "MODEL.MASK_FORMER.DROP_OUT_ED": (_ZSL + "STRUCTURE_DROPOUT", ""),
-    "MODEL.MASK_FORMER.WEIGHT_1": (_ZSL + "ALIGNMENT_WEIGHT", ""),
+    "MODEL.MASK_FORMER.WEIGHT_1": (
+        _ZSL + "ALIGNMENT_WEIGHT",
+        f"and set {_ZSL}UNRELATED_WEIGHT to half of it",
+    ),
     "MODEL.MASK_FORMER.WEIGHT_2": (_ZSL + "RELATION_WEIGHT", ""),
     "MODEL.MASK_FORMER.WEIGHT_3": (_ZSL + "RECONSTRUCTION_WEIGHT", ""),
     "MODEL.MASK_FORMER.VEC_PATH": ("MODEL.CLASS_VECTORS", ""),

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,8 @@ def register(spec: DatasetSpec) -> None:
 def register_datasets(cfg: CfgNode) -> None:
     """Register :data:`DATASETS` below ``datasets_root()``, and the files of DATASETS.FILES.
 
+    Those of DATASETS.TRAIN and TEST get the class split DATASETS.SPLIT, where it is given.
+
     Raises:
         InputError: what :func:`register_from_file` refuses; two files with data sets of one name.
     """
@@ -181,6 +184,9 @@ def register_datasets(cfg: CfgNode) -> None:
                     "give every data set a name of its own"
                 )
             owner[name] = path
+    if cfg.DATASETS.SPLIT:
+        for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+            register(replace(metadata_of(name).spec, split=cfg.DATASETS.SPLIT))
 
 
 def register_from_file(path: str | Path) -> tuple[str, ...]:

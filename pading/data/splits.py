@@ -6,10 +6,10 @@ index, 0 to K - 1); K stands for no-object.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pading.data.files import field, read_json
 from pading.errors import InputError
@@ -74,20 +74,36 @@ class ClassSplit:
             InputError: missing or malformed file, unknown keys, wrong types, or what
                 :class:`ClassSplit` refuses; the message names file and entry.
         """
-        content = read_json(path)
-        name = field(content, "name", str, str(path))
-        entries = field(content, "classes", list, str(path))
-        _refuse_unknown_keys(content, {"name", "classes"}, str(path))
+        return cls.from_record(read_json(path), str(path))
+
+    @classmethod
+    def from_record(cls, content: Any, where: str) -> "ClassSplit":
+        """A split as split files and checkpoints hold it.
+
+        Args:
+            content: ``{"name": ..., "classes": [{"id", "name", "isthing", "unseen"}, ...]}``.
+            where: names the file in errors.
+
+        Raises:
+            InputError: see :meth:`from_json`.
+        """
+        name = field(content, "name", str, where)
+        entries = field(content, "classes", list, where)
+        _refuse_unknown_keys(content, {"name", "classes"}, where)
         classes = []
         for number, entry in enumerate(entries):
-            where = f"{path}: class number {number} (counted from 0)"
-            values = {key: field(entry, key, kind, where) for key, kind in _KINDS.items()}
-            _refuse_unknown_keys(entry, _KINDS, where)
+            place = f"{where}: class number {number} (counted from 0)"
+            values = {key: field(entry, key, kind, place) for key, kind in _KINDS.items()}
+            _refuse_unknown_keys(entry, _KINDS, place)
             classes.append(ClassInfo(**values))
         try:
             return cls(name, tuple(classes))
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(f"{where}: {error}") from error
+
+    def record(self) -> dict[str, Any]:
+        """What :meth:`from_record` reads."""
+        return {"name": self.name, "classes": [asdict(info) for info in self.classes]}
 
     @property
     def num_classes(self) -> int:

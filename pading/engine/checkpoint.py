@@ -11,6 +11,7 @@ from fvcore.common.checkpoint import _IncompatibleKeys
 from torch import nn
 
 from pading.data.files import replacing
+from pading.data.splits import ClassSplit
 from pading.engine.weights import read_weights
 from pading.errors import InputError
 from pading.modeling.loading import check_fit, is_backbone_alone
@@ -32,6 +33,9 @@ class Checkpointer(DetectionCheckpointer):
     model's ``initialised_afresh``.
     """
 
+    config: str = ""
+    """The run's configuration, as YAML; saved along."""
+
     def save(self, name: str, *, tag: bool = True, **kwargs: Any) -> None:
         """Write ``name``.pth whole or not at all, then name it in ``last_checkpoint``.
 
@@ -45,7 +49,7 @@ class Checkpointer(DetectionCheckpointer):
         """
         if not self.save_dir or not self.save_to_disk:
             return
-        data = {"model": self.model.state_dict(), **kwargs}
+        data = {"model": self.model.state_dict(), **self.described(), **kwargs}
         data |= {key: value.state_dict() for key, value in self.checkpointables.items()}
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
@@ -66,6 +70,15 @@ class Checkpointer(DetectionCheckpointer):
         """Say which checkpoint is the last, whole or not at all."""
         with _durable(os.path.join(self.save_dir, LAST_CHECKPOINT)) as file:
             file.write(last_filename_basename.encode())
+
+    def described(self) -> dict[str, Any]:
+        """What else it takes to use the weights: ``split`` (see ClassSplit.record) and ``config``.
+
+        The configuration is YAML, as text; it is there where ``self.config`` was set.
+        """
+        split: ClassSplit | None = getattr(self.model, "split", None)
+        found: dict[str, Any] = {"split": split.record()} if split is not None else {}
+        return found | ({"config": self.config} if self.config else {})
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         self._path = filename

@@ -40,14 +40,17 @@ class StoredEmbeddings:
 
     shared = True
 
-    def __init__(self, cfg: CfgNode, model: PADing, seed: int) -> None:
+    def __init__(
+        self, cfg: CfgNode, model: PADing, seed: int, store: EmbeddingStore | None = None
+    ) -> None:
         """
         Args:
             cfg: MODEL.STORE, MODEL.ZERO_SHOT.CLASS_BALANCED, SOLVER.IMS_PER_BATCH are read.
             model: labels the embeddings, where the store has to be made.
             seed: of the run; may be set until the first batch is asked for.
+            store: one that has been opened and checked; None: as the configuration says.
         """
-        self.cfg, self.model, self.seed = cfg, model, seed
+        self.cfg, self.model, self.seed, self.store = cfg, model, seed, store
         self.images_per_batch = cfg.SOLVER.IMS_PER_BATCH
 
     def starting_at(self, iteration: int) -> Iterator[dict[str, Any]]:
@@ -56,7 +59,7 @@ class StoredEmbeddings:
         They are what PADing's forward takes by name: ``embeddings`` (R, C), ``labels`` (R,) and
         ``no_object_share``.
         """
-        store = self._store = open_store(self.cfg, self.model)
+        store = self._store = self.store or open_store(self.cfg, self.model)
         self._draw = (BalancedRows if self.cfg.MODEL.ZERO_SHOT.CLASS_BALANCED else ImageRows)(store)
         device = self.model.device
         while True:

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
 from pading.data.randomness import Stream, seed_everything
+from pading.data.splits import ClassSplit
 from pading.engine.store import (
     DTYPES,
     Header,
@@ -54,14 +56,11 @@ class Extraction:
         self.cfg, self.model = cfg, model
         self.entries = training_entries(cfg)
         split, segmenter = model.split, cfg.MODEL.SEGMENTER
-        listed = ("file_name", "image_id", "segments_info", "annotations")
         self.header = Header(
             weights=segmenter_checksum(model),
             classes=sorted(split.names[i] for i in split.seen),
             data_sets=list(cfg.DATASETS.TRAIN),
-            data=content_checksum(
-                [[Path(e["file_name"]).name, *(e.get(k) for k in listed[1:])] for e in self.entries]
-            ),
+            data=content_checksum([_content(entry, split) for entry in self.entries]),
             input={f"INPUT.{key}": cfg.INPUT[key] for key in _INPUT_KEYS}
             | {f"MODEL.SEGMENTER.LOSS.{key}": segmenter.LOSS[key] for key in _LOSS_KEYS},
             settings={key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"}
@@ -154,6 +153,13 @@ class Extraction:
             counts.append(kept.sum(1).int())
             bar.update(len(batch))
         return torch.cat(embeddings), torch.cat(labels), torch.cat(counts)
+
+
+def _content(entry: dict[str, Any], split: ClassSplit) -> list:
+    """What an entry shows: file, id, and its segments' ids and classes by name."""
+    segments = entry.get("segments_info", entry.get("annotations")) or []
+    shown = [[s.get("id"), split.names[s["category_id"]], s.get("bbox")] for s in segments]
+    return [Path(entry["file_name"]).name, entry["image_id"], shown]
 
 
 def _there(folder: Path, shard: int) -> bool:

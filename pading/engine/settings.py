@@ -128,8 +128,12 @@ RULES: dict[str, Rule] = {
     _ZSL + "MOMENT_BANDWIDTHS": _list_of(_POSITIVE),
     **{
         f"{_ZSL}{name}_WEIGHT": _NOT_NEGATIVE
-        for name in ("GENERATOR_CLASS", "STRUCTURE", "ALIGNMENT", "RELATION", "RECONSTRUCTION")
+        for name in (
+            *("GENERATOR_CLASS", "STRUCTURE", "ALIGNMENT", "UNRELATED", "RELATION"),
+            "RECONSTRUCTION",
+        )
     },
+    _ZSL + "MEMORY": _COUNT,
     _ZSL + "UNSEEN_WEIGHT": _NOT_NEGATIVE,
     _ZSL + "NO_OBJECT_WEIGHT": _NOT_NEGATIVE,
     _ZSL + "GENERATOR_CLASS_LOGITS": _one_of("seen", "first_156"),

@@ -73,7 +73,7 @@ class ZeroShotCriterion(nn.Module):
             "generator_class_weight": z.GENERATOR_CLASS_WEIGHT,
             "structure": StructureWeights(
                 alignment=whole * z.ALIGNMENT_WEIGHT,
-                unrelated=whole * z.ALIGNMENT_WEIGHT * 0.5,
+                unrelated=whole * z.UNRELATED_WEIGHT,
                 relation=whole * z.RELATION_WEIGHT * 0.2,
                 reconstruction=whole * z.RECONSTRUCTION_WEIGHT,
             ),

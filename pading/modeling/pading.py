@@ -18,6 +18,7 @@ from pading.errors import InputError
 from pading.modeling.build import build_criterion
 from pading.modeling.disentanglement import Disentangler, Parts
 from pading.modeling.generator import build_generator
+from pading.modeling.memory import EmbeddingMemory
 from pading.modeling.segmenter import Mask2Former
 from pading.modeling.transformer_decoder import Predictions
 
@@ -78,6 +79,7 @@ class PADing(Mask2Former):
     initialised_afresh = (
         ("class_vectors",),
         ("semantic_projection.", "generator.", "disentangler."),
+        ("memory.",),
     )
 
     class_vectors: Tensor
@@ -98,6 +100,7 @@ class PADing(Mask2Former):
         structure_source: str,
         num_unseen_classes: int,
         num_per_unseen_class: int,
+        memory_size: int,
         dim: int,
         **segmenter,
     ) -> None:
@@ -113,6 +116,7 @@ class PADing(Mask2Former):
                 the real ones.
             num_unseen_classes: how many unseen classes, at most, the classifier sees in a step.
             num_per_unseen_class: synthetic embeddings of each class drawn.
+            memory_size: real embeddings of each class that the checkpoint carries.
             dim: width C of an embedding.
             segmenter: see :class:`Mask2Former`; its class head knows all classes.
         """
@@ -138,6 +142,7 @@ class PADing(Mask2Former):
         self.semantic_projection = nn.Linear(class_vectors.shape[1], dim)
         self.generator = generator
         self.disentangler = disentangler
+        self.memory = EmbeddingMemory(split.num_classes, memory_size, dim)
         self.zero_shot_criterion = zero_shot_criterion
         for part in (self.backbone, self.sem_seg_head):
             part.requires_grad_(False)
@@ -162,6 +167,7 @@ class PADing(Mask2Former):
             "structure_source": z.STRUCTURE_SOURCE,
             "num_unseen_classes": z.NUM_UNSEEN_CLASSES,
             "num_per_unseen_class": z.NUM_PER_UNSEEN_CLASS,
+            "memory_size": z.MEMORY,
             "dim": dim,
         }
 
@@ -209,6 +215,7 @@ class PADing(Mask2Former):
             no_object_share: which share of the unmatched queries these are; their loss is weighed
                 up by its inverse.
         """
+        self.memory.keep(embeddings, labels)
         tokens = self.semantic_tokens()
         matched = labels < self.split.num_classes
         generator = self.generator_step(tokens, embeddings[matched], labels[matched])

@@ -1,6 +1,7 @@
 """A trained model as a function of one image."""
 
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,12 @@ from detectron2.modeling import build_model
 
 from pading.data.datasets import register_datasets
 from pading.data.mappers import build_augmentations
+from pading.data.semantics import ClassVectors
 from pading.data.splits import ClassSplit
 from pading.engine.checkpoint import load_trained
+from pading.engine.classes import add_classes, read_trained
 from pading.engine.environment import check_device
+from pading.engine.naming import save_trained
 from pading.engine.setup import check_weights
 from pading.errors import InputError
 from pading.evaluation.formats import coco_detections, panoptic_segments
@@ -106,6 +110,7 @@ class Predictor:
         """
         check_device(cfg.MODEL.DEVICE)
         check_weights(cfg, needed=True)
+        self.cfg = cfg.clone()
         self.tasks = tuple(
             task
             for task in ("panoptic", "instance", "semantic")
@@ -139,6 +144,25 @@ class Predictor:
                 f"of {image.dtype}"
             )
         return finish(self.infer(self.prepare(image)), self.split, image.shape[:2])
+
+    def add_classes(self, vectors: ClassVectors, stuff: Sequence[str] = ()) -> "Predictor":
+        """A predictor that knows more classes, by their names; this one stays as it is.
+
+        :func:`pading.engine.naming.vectors_by_encoder` makes the vectors out of names.
+
+        Args:
+            vectors: of the new classes, from the encoder that made the model's.
+            stuff: those that are stuff.
+
+        Raises:
+            InputError: what :func:`pading.engine.classes.add_classes` refuses.
+        """
+        grown = add_classes(read_trained(self.cfg.MODEL.WEIGHTS), vectors, stuff)
+        with tempfile.TemporaryDirectory() as folder:
+            cfg = self.cfg.clone()
+            cfg.defrost()
+            cfg.merge_from_list(save_trained(grown, f"{folder}/model.pth"))
+            return Predictor(cfg)
 
     @torch.no_grad()
     def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -254,8 +254,9 @@ def test_every_number_and_choice_of_ours_has_a_rule() -> None:
     add_pading_config(ours)
     known = {key for key, _ in leaves(theirs)}
     new = {key for key, value in leaves(ours) if key not in known and not isinstance(value, bool)}
-    # Checked where they are used, with the store.
-    elsewhere = {key for key in new if key.startswith("MODEL.STORE.")} | {_ZSL + "SOURCE"}
+    # Checked where they are used, with the store and when the split is loaded.
+    elsewhere = {key for key in new if key.startswith("MODEL.STORE.")}
+    elsewhere |= {_ZSL + "SOURCE", "DATASETS.SPLIT"}
     assert new - set(RULES) == elsewhere
     with pytest.raises(InputError, match="OUTPUT_DIR is ' '; it must be a text that is not empty"):
         ours.OUTPUT_DIR = " "
