@@ -12,7 +12,7 @@ On machines without GPUs, start several with --part 0/4, --part 1/4, ...: each m
 import argparse
 
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import default_argument_parser
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -20,6 +20,7 @@ from detectron2.utils.logger import setup_logger
 import pading
 from pading.engine.checkpoint import Checkpointer
 from pading.engine.extraction import Extraction, check_store_settings
+from pading.engine.launch import launch
 from pading.engine.setup import exit_on_input_error, setup
 from pading.errors import InputError
 
@@ -61,14 +62,7 @@ def main() -> None:
     if not cfg.MODEL.WEIGHTS:
         raise InputError("MODEL.WEIGHTS is empty; name a converted checkpoint of stage 1")
     check_store_settings(cfg)
-    launch(
-        run,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(cfg, args.output, part, parts),
-    )
+    launch(run, args, cfg.MODEL.DEVICE, (cfg, args.output, part, parts))
 
 
 if __name__ == "__main__":
