@@ -96,7 +96,7 @@ def test_before_stage_two(
     afresh = ("class_vectors", "semantic_projection.", "generator.", "disentangler.")
     assert all(torch.equal(after[n], before[n]) for n in after if n.startswith(afresh))
     [line] = [r.getMessage() for r in caplog.records if "stay as the model was built" in r.msg]
-    assert line.endswith("class_vectors, semantic_projection, generator, disentangler")
+    assert line.endswith("class_vectors, semantic_projection, generator, disentangler, memory")
     assert "not used, as the configuration says it here: criterion.empty_weight" in caplog.text
 
 
