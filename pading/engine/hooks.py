@@ -38,10 +38,10 @@ class Checkpoints(HookBase):
         iteration = self.trainer.iter
         last = iteration + 1 >= self.trainer.max_iter
         stop = self.trainer.stopping
+        if last:  # first: a run that is killed between the two has no step left to write it after
+            self.checkpointer.save("model_final", iteration=iteration)
         if self.period > 0 and (iteration + 1) % self.period == 0 or stop and not last:
             self.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
-        if last:
-            self.checkpointer.save("model_final", iteration=iteration)
         self.checkpointer.prune(self.keep)
         if stop:
             comm.synchronize()  # the launcher ends everybody once one process has stopped

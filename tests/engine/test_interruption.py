@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert stopped.value.code == 2
     error = capsys.readouterr().err
-    assert "model_0000003.pth: cannot write this checkpoint: File too large" in error
+    assert "model_final.pth: cannot write this checkpoint: File too large" in error
     assert "last complete checkpoint: model_0000001.pth" in error
     assert checkpoints(tmp_path) == ["model_0000001.pth"]
     assert not list(tmp_path.glob(".*"))

@@ -9,6 +9,7 @@ import torch
 
 from pading.data.randomness import generator, seed_everything
 from pading.engine.loop import TrainingLoop
+from pading.engine.run_checkpoints import RunCheckpointer
 from pading.engine.weights import read_weights
 from tests.runs import UNSCORED, assert_same_weights, train
 
@@ -53,6 +54,25 @@ def test_resumed_run_ends_with_the_same_weights(
         with pytest.raises(Killed):
             train(name, tmp_path / "cut", "--resume", *options)
     train(name, tmp_path / "cut", "--resume", *options)
+    assert_same_weights(tmp_path / "whole/model_final.pth", tmp_path / "cut/model_final.pth")
+
+
+def test_killed_between_the_last_two_checkpoints(
+    tiny_scenes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = [*UNSCORED, "SOLVER.MAX_ITER", 4]
+    save = RunCheckpointer.save
+
+    def save_and_die(checkpointer: RunCheckpointer, name: str, **kwargs) -> None:
+        save(checkpointer, name, **kwargs)
+        if kwargs["iteration"] == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunCheckpointer, "save", save_and_die)
+        train("pretrain", tmp_path / "cut", *options)
+    train("pretrain", tmp_path / "cut", "--resume", *options)
+    train("pretrain", tmp_path / "whole", *options)
     assert_same_weights(tmp_path / "whole/model_final.pth", tmp_path / "cut/model_final.pth")
 
 
