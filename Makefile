@@ -19,7 +19,7 @@ help:
 	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
 	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
-	@echo "make soak      kill and resume both stages again and again (about an hour on two cores)"
+	@echo "make soak      kill and resume both stages again and again (about ten minutes on two cores)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
 	@echo "make format    let ruff and clang-format rewrite the sources"
 	@echo "make clean     remove $(VENV) and everything that was built; data and output stay"
