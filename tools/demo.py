@@ -7,8 +7,6 @@ task is evaluated in both settings, generalised and plain; pictures are of the p
 """
 
 import argparse
-import multiprocessing
-import runpy
 import shlex
 import sys
 import time
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 from panopticapi.utils import rgb2id
 from PIL import Image
+from script_processes import start_script
 
 from pading.data.datasets import DATASETS, datasets_root
 from pading.data.files import read_json, write_json
@@ -33,10 +32,6 @@ from pading.visualize import SegmentMap, SheetRow, write_sheet
 
 _TOOLS = Path(__file__).parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"
-# Each stage is a process of its own, forked from one that has imported already: that takes longer
-# than some of the stages.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.build"])
 # Task -> figures of the printed table; results.json has all.
 _SHOWN = {
     "panoptic": ("PQ", "SQ", "RQ"),
@@ -110,18 +105,10 @@ def run(script: Path, *arguments: object) -> None:
     """Run one of the project's scripts as a user would; stop with its exit status if it fails."""
     command = [str(script), *map(str, arguments)]
     print(f"\n$ {shlex.join(['python', *command])}", flush=True)
-    process = _PROCESSES.Process(target=run_as_main, args=(command,))
-    process.start()
+    process = start_script(command)
     process.join()
     if process.exitcode:
         sys.exit(process.exitcode)
-
-
-def run_as_main(command: list[str]) -> None:
-    """What ``python SCRIPT ARGUMENTS`` does, in this process."""
-    sys.argv = command
-    sys.path[0] = str(Path(command[0]).parent)
-    runpy.run_path(command[0], run_name="__main__")
 
 
 def scores_of(output: Path, truth: DatasetSpec) -> dict[str, Scores]:

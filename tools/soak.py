@@ -11,7 +11,6 @@ import argparse
 import multiprocessing
 import os
 import random
-import runpy
 import signal
 import sys
 import time
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from script_processes import start_script
 
 from pading.engine.interruption import EXIT_STATUS
 from pading.engine.setup import exit_on_input_error
@@ -27,9 +27,6 @@ from pading.engine.weights import read_weights
 
 _TOOLS = Path(__file__).resolve().parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"
-# Forked from a process that has imported: importing takes longer than what is tested here.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.build"])
 _FINAL = "model_final.pth"
 
 
@@ -157,9 +154,7 @@ def remove(folder: Path) -> None:
 def start(words: Sequence[object], log: Path) -> multiprocessing.process.BaseProcess:
     """Start one of the project's scripts as a user would, what it prints going to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    process = _PROCESSES.Process(target=_work, args=([*map(str, words)], log, dict(os.environ)))
-    process.start()
-    return process
+    return start_script([*map(str, words)], log)
 
 
 def finish(words: Sequence[object], log: Path) -> None:
@@ -168,16 +163,6 @@ def finish(words: Sequence[object], log: Path) -> None:
     process.join()
     if process.exitcode:
         sys.exit(f"error: {words[0]} failed with {process.exitcode}; see {log}")
-
-
-def _work(words: list[str], log: Path, environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    with open(log, "a", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.argv = words
-    sys.path[0] = str(Path(words[0]).parent)
-    runpy.run_path(words[0], run_name="__main__")
 
 
 def assert_same(first: Path, second: Path) -> None:

@@ -1,6 +1,5 @@
 """Runs a function in one or two gloo processes, forked from one that has imported everything."""
 
-import multiprocessing
 import os
 import sys
 import traceback
@@ -9,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from script_processes import PROCESSES
 
 from pading.compat import create_local_process_group
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pading", "pading.engine.trainer", "pading.evaluation.build"])
 
 
 def in_processes(count: int, function: Callable[..., Any], folder: Path, *arguments: Any) -> list:
