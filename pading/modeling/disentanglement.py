@@ -1,6 +1,6 @@
 """Splits an embedding into what its class vector explains and the rest (PADing, section 3.3)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +52,11 @@ class Disentangler(nn.Module):
         Returns:
             (N, K) in (0, 1).
         """
-        pairs = (len(related), len(tokens), -1)
-        both = torch.cat((related[:, None].expand(pairs), tokens[None].expand(pairs)), dim=-1)
-        return self.relation["fc2"](F.relu(self.relation["fc1"](both)))[..., 0].sigmoid()
+        # A linear map of a concatenation is a sum of two: no row for each pair before the ReLU.
+        layer: Any = self.relation["fc1"]
+        of_related, of_tokens = layer.weight.split(related.shape[1], dim=1)
+        left, right = F.linear(related, of_related, layer.bias), F.linear(tokens, of_tokens)
+        return self.relation["fc2"](F.relu(left[:, None] + right))[..., 0].sigmoid()
 
 
 def _encoder(dim: int, dropout: float) -> nn.Sequential:

@@ -237,30 +237,45 @@ class PADing(Mask2Former):
             real: (N, C) matched embeddings.
             labels: (N,) int64, seen classes.
         """
-        synthetic = self.generator(tokens[labels])
         weight, bias = self.classifier.weight.detach(), self.classifier.bias.detach()
         groups = None
-        if self.disentangler is not None:
-            embeddings, group_labels = synthetic, torch.searchsorted(self.seen, labels)
-            if self.structure_source == "both":
-                embeddings = torch.cat((synthetic, real.to(synthetic.dtype)))
-                group_labels = group_labels.repeat(2)
-            unseen = self.generator(tokens[self.unseen])
-            groups = (
-                _group(self.disentangler, embeddings, group_labels, tokens[self.seen]),
-                _group(
-                    self.disentangler,
-                    unseen,
-                    torch.arange(len(unseen), device=unseen.device),
-                    tokens[self.unseen],
-                ),
+        if self.disentangler is None:
+            synthetic = self.generator(tokens[labels])
+        else:
+            # Seen and unseen together: so small a network takes its time by calls, not by rows.
+            synthetic, unseen = self.generator(tokens[torch.cat((labels, self.unseen))]).split(
+                [len(labels), len(self.unseen)]
             )
+            groups = self._groups(self.disentangler, tokens, synthetic, unseen, real, labels)
         return GeneratorStep(
             synthetic=synthetic,
             real=real,
             guiding_logits=F.linear(synthetic, weight[self.guiding], bias[self.guiding]),
             guiding_labels=torch.searchsorted(self.guiding, labels),
             groups=groups,
+        )
+
+    def _groups(
+        self,
+        disentangler: Disentangler,
+        tokens: Tensor,
+        synthetic: Tensor,
+        unseen: Tensor,
+        real: Tensor,
+        labels: Tensor,
+    ) -> tuple[Group, Group]:
+        """Disentangle synthetic embeddings (and real ones, if asked for) of seen and unseen."""
+        seen, seen_labels = synthetic, torch.searchsorted(self.seen, labels)
+        if self.structure_source == "both":
+            seen = torch.cat((synthetic, real.to(synthetic.dtype)))
+            seen_labels = seen_labels.repeat(2)
+        sizes = [len(seen), len(unseen)]
+        parts = disentangler(torch.cat((seen, unseen)))
+        mine, others = (Parts(*p) for p in zip(*(x.split(sizes) for x in parts), strict=True))
+        unseen_labels = torch.arange(len(unseen), device=unseen.device)
+        return (
+            _group(disentangler, seen, seen_labels, tokens[self.seen], mine),
+            _group(disentangler, unseen, unseen_labels, tokens[self.unseen], others),
         )
 
     def classifier_step(
@@ -321,8 +336,9 @@ def guiding_classes(split: ClassSplit, choice: str) -> tuple[int, ...]:
     return tuple(range(min(_PUBLISHED_CUT, split.num_classes + 1)))
 
 
-def _group(disentangler: Disentangler, embeddings: Tensor, labels: Tensor, tokens: Tensor) -> Group:
-    parts = disentangler(embeddings)
+def _group(
+    disentangler: Disentangler, embeddings: Tensor, labels: Tensor, tokens: Tensor, parts: Parts
+) -> Group:
     return Group(
         embeddings=embeddings,
         labels=labels,
