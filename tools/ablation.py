@@ -3,34 +3,60 @@
 
     python tools/ablation.py --weights output/demo/pretrained_weight_panoptic.pth --seeds 5
 
-writes OUTPUT.md, .json and .png. Runs that are done are kept in --work and not repeated, so it may
-be interrupted; seeds are the outer loop, so what is there at any time is balanced.
+writes OUTPUT.md, .json and .png after every run. Runs that are done are kept in --work and not
+repeated, so it may be interrupted; seeds are the outer loop, so what is there at any time is
+balanced. A run of other settings, weights or data is another run.
 """
 
 import argparse
 import logging
 import shlex
+import shutil
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from detectron2.config import CfgNode
+from script_processes import PROCESSES
 from tqdm import tqdm
 
 import pading
 from pading.data.datasets import DATASETS, register
-from pading.data.files import read_json, write_json
 from pading.data.shapes import ShapesSettings, generate
+from pading.data.spec import DatasetSpec
 from pading.data.splits import load_split
-from pading.engine.setup import exit_on_input_error
+from pading.engine.interruption import Interrupted, Interruption
+from pading.engine.setup import check_weights, exit_on_input_error
+from pading.engine.workers import TaskError, run_in_processes, usable_cores
 from pading.errors import InputError
-from pading.evaluation.ablation import UNSEEN_SCENES, Laboratory, chosen_rows
+from pading.evaluation.ablation import UNSEEN_SCENES, Row, chosen_rows
 from pading.evaluation.ablation_report import write_report
-from pading.evaluation.report import without_nan
+from pading.evaluation.ablation_runs import (
+    AblationWork,
+    Runs,
+    Task,
+    file_checksum,
+    fingerprint_of,
+    plan,
+    prepare_store,
+    until,
+)
+from pading.evaluation.ablation_segmenter import ALL_CLASSES_SCENES
 
-_CONFIG = Path(__file__).parents[1] / "configs" / "shapes" / "PADing.yaml"
-# Scenes with the unseen classes for the bound on real embeddings, never those that are scored.
-_SETTINGS = ShapesSettings(seed=1, train=1, val=400)
+_CONFIGS = Path(__file__).parents[1] / "configs" / "shapes"
+_VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")
+# Scenes of all classes that the bounds learn from (as "validation" ones), never those scored.
+_SCENES = {
+    UNSEEN_SCENES: ShapesSettings(seed=1, train=1, val=400),
+    ALL_CLASSES_SCENES: ShapesSettings(seed=2, train=1, val=ShapesSettings().train),
+}
+_FOLDERS = {UNSEEN_SCENES: ".", ALL_CLASSES_SCENES: "all_classes"}
+_LEARNS_FROM = {"real": UNSEEN_SCENES, "segmenter": ALL_CLASSES_SCENES}
+# Whatever is scored, and every other setting of a run's inference.
+_SCORED = ("MODEL.INFERENCE.INSTANCE_ON", "True", "MODEL.INFERENCE.SEMANTIC_ON", "True")
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,62 +65,147 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--weights", nargs="+", required=True, help="converted stage-1 checkpoints")
     parser.add_argument("--seeds", type=int, default=5, help="stage-2 seeds for each checkpoint")
+    parser.add_argument(
+        "--bound-seeds", type=int, default=1, help="segmenters trained with the unseen masks"
+    )
     parser.add_argument("--rows", nargs="*", default=[], help="parts of the names of rows to run")
     parser.add_argument("--minutes", type=float, default=90, help="start no run after this long")
+    parser.add_argument(
+        "--processes", type=int, help="runs at a time (default: a core each; on a GPU one)"
+    )
     parser.add_argument("--work", type=Path, default=Path("output/ablation"), help="scratch folder")
     parser.add_argument("--output", type=Path, default=Path("output/ablation/ablation"))
-    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every run")
+    parser.add_argument(
+        "--bound-overrides", nargs="*", default=[], help="KEY VALUE pairs for those segmenters"
+    )
+    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every run of stage 2")
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     rows = chosen_rows(args.rows)
-    if not rows or args.seeds < 1:
-        raise InputError("no row to run: --rows takes parts of rows' names, --seeds 1 or more")
+    if not rows or args.seeds < 1 or args.bound_seeds < 1:
+        raise InputError("no row to run: --rows takes parts of rows' names, seeds are 1 or more")
+    if args.processes is not None and args.processes < 1:
+        raise InputError(f"--processes is {args.processes}; it must be 1 or more")
     logging.disable(logging.INFO)  # what a single run says would bury the progress
+    runs = Runs(args.work / "runs.json")
+    try:
+        with Interruption().handled():
+            run_all(args, rows, runs)
+    except Interrupted:
+        print(f"\nstopped; {runs.path} keeps what is done: the same command goes on", flush=True)
+        raise
+    except TaskError as error:
+        sys.exit(f"error: {error}\n{runs.path} keeps what is done: the same command goes on")
+
+
+def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs) -> None:
+    """Do what is left to do, and report after every run."""
     deadline = time.monotonic() + 60 * args.minutes
-    done_file = args.work / "runs.json"
-    runs = read_json(done_file) if done_file.exists() else []
-    done = {(run["row"], run["weights"], run["seed"]) for run in runs}
-    laboratories = {w: laboratory(w, args, number) for number, w in enumerate(args.weights)}
-    plan = [(r, w, s) for s in range(1, args.seeds + 1) for w in args.weights for r in rows]
+    work, tasks = prepare(args, rows)
+    left = [task for task in tasks if not runs.of([task])]
     command = shlex.join(["python", "tools/ablation.py", *sys.argv[1:]])
-    for row, weights, seed in tqdm(plan, "runs"):
-        # Without stage 2 there is nothing that a seed decides.
-        if (row.name, weights, seed) in done or (row.learns == "nothing" and seed > 1):
-            continue
-        if time.monotonic() > deadline:
-            break
-        figures = without_nan(laboratories[weights].run(row, seed))
-        runs.append({"row": row.name, "weights": weights, "seed": seed, "figures": figures})
-        write_json(done_file, runs)
-        ordered = [run for r in rows for run in runs if run["row"] == r.name]
-        write_report(ordered, args.output, "Ablation on Shapes", command)
-    print(f"{args.output}.md, .json, .png: {len(runs)} runs")
+    on_cpu = work.stage1.MODEL.DEVICE == "cpu"
+    processes = args.processes or (usable_cores() if on_cpu else 1)
+    scratch = args.work / "processes"
+    shutil.rmtree(scratch, ignore_errors=True)
+    with tqdm(total=len(tasks), initial=len(tasks) - len(left), desc="runs") as bar:
+        done = run_in_processes(
+            work,
+            until(deadline, left),
+            scratch,
+            context=PROCESSES,
+            processes=processes,
+            # On the CPU their number decides the rounding, so that it must not follow from how many
+            # runs go on at a time; steps this small gain little by more.
+            threads=1 if on_cpu else max(usable_cores() // processes, 1),
+            at_work=lambda now: bar.set_postfix_str("; ".join(map(str, now))),
+        )
+        for task, figures in done:
+            runs.add(task, figures)
+            bar.update()
+            report(args.output, rows, tasks, runs, command)
+    report(args.output, rows, tasks, runs, command)
+    found = len(runs.of(tasks))
+    print(f"{args.output}.md, .json, .png: {found} of {len(tasks)} runs")
+    if found < len(tasks):
+        print(f"{args.minutes:g} minutes (--minutes) are over: the same command does the rest")
 
 
-def laboratory(weights: str, args: argparse.Namespace, number: int) -> Laboratory:
-    """What the runs on one checkpoint share; its store is made where missing."""
-    work = args.work / f"stage1_{number}"
-    cfg = pading.load_config(
-        str(_CONFIG),
+def report(
+    output: Path, rows: Sequence[Row], tasks: Sequence[Task], runs: Runs, command: str
+) -> None:
+    """Report the runs that fit, by row."""
+    found = runs.of(tasks)
+    if found:
+        ordered = [run for row in rows for run in found if run["row"] == row.name]
+        write_report(ordered, output, "Ablation on Shapes", command)
+
+
+def prepare(args: argparse.Namespace, rows: Sequence[Row]) -> tuple[AblationWork, list[Task]]:
+    """All that runs share, made where missing, and the runs."""
+    stage1 = pading.load_config(
+        str(_CONFIGS / "pretrain.yaml"),
         [
-            *("MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(work)),
-            *("MODEL.INFERENCE.INSTANCE_ON", "True", "MODEL.INFERENCE.SEMANTIC_ON", "True"),
-            *args.overrides,
+            *("MODEL.SEGMENTER.CLASSES", "all", "DATASETS.TRAIN", f"('{ALL_CLASSES_SCENES}',)"),
+            *("SOLVER.CHECKPOINT_PERIOD", "250", "SOLVER.CHECKPOINTS_KEPT", "1"),
+            *(*_SCORED, *args.bound_overrides),
         ],
     )
-    pading.register_datasets(cfg)
-    register_unseen_scenes(args.work)
-    return Laboratory(cfg, weights, work)
+    checksums = {path: checksum(path) for path in args.weights}
+    if len(set(checksums.values())) < len(args.weights):
+        raise InputError("--weights names the same checkpoint twice; give each of them once")
+    pading.register_datasets(stage1)
+    scenes = [name for row in rows if (name := _LEARNS_FROM.get(row.learns))]
+    data_sets = [make_scenes(args.work, name) for name in scenes]
+    stage2, stores = {}, {}
+    for path in args.weights:
+        # Named by what it is, so that the order of the checkpoints does not matter.
+        cfg = stage2_configuration(path, args.work / f"stage1_{checksums[path][:12]}", args)
+        stage2[path] = cfg
+        if any(row.learns != "segmenter" for row in rows):
+            stores[path] = prepare_store(cfg)
+
+    def fingerprint(row: Row, path: str) -> str:
+        name = _LEARNS_FROM.get(row.learns)
+        common: dict[str, Any] = {
+            "learns": row.learns,
+            "row's vectors": row.vectors,
+            "scenes": asdict(_SCENES[name]) if name else None,
+        }
+        if not path:
+            return fingerprint_of(stage1, **common)
+        cfg = row.configured(stage2[path])
+        return fingerprint_of(cfg, weights=checksums[path], store=stores[path], **common)
+
+    planned = plan(rows, args.weights, args.seeds, args.bound_seeds, fingerprint)
+    return AblationWork(stage2, stage1, args.work, data_sets), planned
 
 
-def register_unseen_scenes(root: Path) -> None:
-    """Make the scenes that the bound on real embeddings learns from."""
-    spec = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")
-    generate(root / "shapes", load_split(spec.split), _SETTINGS)
-    register(replace(spec.under(root), name=UNSEEN_SCENES))
+def checksum(path: str) -> str:
+    """Of a checkpoint, which is there."""
+    if not Path(path).is_file():
+        raise InputError(f"--weights {path}: there is no such file; make it with make demo")
+    return file_checksum(path)
+
+
+def stage2_configuration(weights: str, folder: Path, args: argparse.Namespace) -> CfgNode:
+    """Of the runs on one checkpoint."""
+    where = ("MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(folder))
+    cfg = pading.load_config(str(_CONFIGS / "PADing.yaml"), [*where, *_SCORED, *args.overrides])
+    check_weights(cfg, needed=True)
+    return cfg
+
+
+def make_scenes(root: Path, name: str) -> DatasetSpec:
+    """Make scenes that a bound learns from, unless they are there, and register them."""
+    folder = root / _FOLDERS[name]
+    generate(folder / "shapes", load_split(_VALIDATION.split), _SCENES[name])
+    spec = replace(_VALIDATION.under(folder), name=name)
+    register(spec)
+    return spec
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from typing import Any, cast
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
@@ -22,6 +22,7 @@ from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.engine.solver import amp_dtype
+from pading.engine.store import EmbeddingStore
 from pading.modeling.pading import PADing
 
 
@@ -130,15 +131,29 @@ class Trainer(DefaultTrainer):
     def build_batches(cls, cfg: CfgNode, model: nn.Module) -> Batches:
         """Training data of the configured stage, seeded by SEED (negative: by chance)."""
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-        if uses_stored_embeddings(cfg):
-            return StoredEmbeddings(cfg, cast(PADing, model), seed)
-        images = build_training_batches(cfg, seed)
         if isinstance(model, PADing):
-            return ImageEmbeddings(images, model, cfg.SOLVER.ACCUMULATION_STEPS, amp_dtype(cfg))
-        return images
+            return build_embeddings(cfg, model, seed)
+        return build_training_batches(cfg, seed)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         return build_detection_test_loader(
             cfg, dataset_name, mapper=SegmentationMapper(cfg, is_train=False)
         )
+
+
+def build_embeddings(
+    cfg: CfgNode, model: PADing, seed: int, store: EmbeddingStore | None = None
+) -> StoredEmbeddings | ImageEmbeddings:
+    """What stage 2 learns from, as MODEL.ZERO_SHOT.SOURCE says.
+
+    Args:
+        cfg: the configuration of stage 2.
+        model: labels the embeddings.
+        seed: of the run.
+        store: one that has been opened and checked; used where the source is a store.
+    """
+    if uses_stored_embeddings(cfg):
+        return StoredEmbeddings(cfg, model, seed, store)
+    images = build_training_batches(cfg, seed)
+    return ImageEmbeddings(images, model, cfg.SOLVER.ACCUMULATION_STEPS, amp_dtype(cfg))

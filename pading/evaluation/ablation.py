@@ -27,10 +27,11 @@ from pading.data.randomness import Stream, seed_everything
 from pading.data.semantics import ClassVectors, read_class_vectors
 from pading.data.splits import ClassSplit
 from pading.engine.checkpoint import Checkpointer
-from pading.engine.embeddings import StoredEmbeddings, open_store
+from pading.engine.embeddings import open_store
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
+from pading.engine.trainer import build_embeddings
 from pading.evaluation.replay import SegmentedImages
 from pading.modeling.pading import ClassifierStep, PADing
 
@@ -48,13 +49,24 @@ class Row:
         vectors: "text" (MODEL.CLASS_VECTORS), "attributes" (which words occur in the name),
             "random" or "shuffled" (those of text, given to the wrong classes).
         learns: "synthetic" (PADing), "real" (the classifier sees real unseen embeddings in place
-            of synthetic ones), or "nothing" (the converted head as it is).
+            of synthetic ones), "nothing" (the converted head as it is), or "segmenter" (a stage 1
+            of its own, which is shown all classes).
+        last: whether it takes so long that all other rows come before it.
     """
 
     name: str
     overrides: dict[str, Any] = field(default_factory=dict)
     vectors: str = "text"
     learns: str = "synthetic"
+    last: bool = False
+
+    def configured(self, cfg: CfgNode) -> CfgNode:
+        """A copy of a configuration with this row's settings."""
+        cfg = cfg.clone()
+        cfg.defrost()
+        for key, value in self.overrides.items():
+            cfg.merge_from_list([key, value])
+        return cfg
 
 
 _ZSL, _GEN = "MODEL.ZERO_SHOT.", "MODEL.GENERATOR."
@@ -78,6 +90,8 @@ ROWS: tuple[Row, ...] = (
     Row("control: random vectors", vectors="random"),
     Row("control: shuffled vectors", vectors="shuffled"),
     Row("bound: classifier on real unseen embeddings", learns="real"),
+    Row("bound: segmenter trained with the unseen masks", learns="segmenter", last=True),
+    Row("from images (published way)", {_ZSL + "SOURCE": "images"}, last=True),
 )
 
 
@@ -106,10 +120,7 @@ class Laboratory:
 
     def run(self, row: Row, seed: int) -> dict[str, float]:
         """Train and score one row with one seed; figures as :class:`SegmentedImages` names them."""
-        cfg = self.cfg.clone()
-        cfg.defrost()
-        for key, value in row.overrides.items():
-            cfg.merge_from_list([key, value])
+        cfg = row.configured(self.cfg)
         if row.vectors != "text":
             made = other_vectors(row.vectors, cfg.MODEL.CLASS_VECTORS, self.base.split, seed)
             cfg.MODEL.CLASS_VECTORS = str(self.folder / f"{row.vectors}.npz")
@@ -129,7 +140,7 @@ class Laboratory:
     def train(self, cfg: CfgNode, learner: nn.Module, model: PADing, seed: int) -> None:
         """Stage 2 as any run trains it, without files."""
         optimizer = build_optimizer(cfg, model)
-        batches = StoredEmbeddings(cfg, model, seed, self.store)
+        batches = build_embeddings(cfg, model, seed, self.store)
         loop = TrainingLoop(learner, batches, optimizer, interruption=Interruption())
         loop.register_hooks([hooks.LRScheduler(optimizer, build_lr_scheduler(cfg, optimizer))])
         loop.train(0, cfg.SOLVER.MAX_ITER)

@@ -14,6 +14,7 @@ from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
 from pading.evaluation.ablation import ROWS, chosen_rows, other_vectors
 from pading.evaluation.ablation_report import markdown_table, summarise_runs
+from pading.evaluation.ablation_runs import plan
 from pading.evaluation.replay import SegmentedImages
 from tests.runs import TINY, convert, run, train
 
@@ -77,23 +78,74 @@ def tiny() -> list[str]:
     return [str(part) for pair in {**TINY, "SOLVER.MAX_ITER": 2}.items() for part in pair]
 
 
+@pytest.fixture
+def few_scenes(monkeypatch) -> None:
+    """The bounds learn from a few small scenes."""
+    scenes = ShapesSettings(seed=1, train=1, val=12, size=64)
+    monkeypatch.setattr(tool, "_SCENES", dict.fromkeys(tool._SCENES, scenes))
+
+
+def without_times(runs: list[dict]) -> list[dict]:
+    """Runs with the figures that may not differ, in an order of their own."""
+    kept = [
+        {**r, "figures": {k: v for k, v in r["figures"].items() if not k.startswith("seconds")}}
+        for r in runs
+    ]
+    return sorted(kept, key=lambda r: (r["row"], r["seed"]))
+
+
+@pytest.mark.slow
 def test_the_tool_goes_on_where_it_stopped(
-    converted: Path, tmp_path: Path, tiny: list[str], monkeypatch
+    converted: Path, tmp_path: Path, tiny: list[str], few_scenes
 ) -> None:
-    monkeypatch.setattr(tool, "_SETTINGS", ShapesSettings(seed=1, train=1, val=12, size=64))
-    rows = ("no stage 2", "plain generator", "real unseen", "random")
-    command = ("--weights", converted, "--work", tmp_path / "w", "--output", tmp_path / "out")
-    run(tool.main, *command, "--seeds", 1, "--rows", *rows, "--", *tiny)
-    first = json.loads((tmp_path / "out.json").read_text())
-    assert len(first["runs"]) == 4
-    run(tool.main, *command, "--seeds", 2, "--rows", *rows, "--", *tiny)
-    second = json.loads((tmp_path / "out.json").read_text())
-    # Without stage 2 there is one run whatever the seeds.
-    assert len(second["runs"]) == 7
-    assert all(run in second["runs"] for run in first["runs"])
-    assert all(SEEN in run["figures"] for run in second["runs"])
-    assert "| control: random vectors | 2 |" in (tmp_path / "out.md").read_text()
+    rows = ("no stage 2", "plain generator", "real unseen", "random", "from images", "unseen masks")
+
+    def runs(work: str, *options: object, overrides: tuple[str, ...] = ()) -> list[dict]:
+        common = ("--work", tmp_path / work, "--output", tmp_path / "out", "--rows", *rows)
+        bound = ("--bound-overrides", *tiny, *("SOLVER.IMS_PER_BATCH", 4))
+        command = ("--weights", converted, *common, *bound, *options)
+        run(tool.main, *command, "--", *tiny, *overrides)
+        return json.loads((tmp_path / "out.json").read_text())["runs"]
+
+    first = runs("w", "--seeds", 1, "--processes", 1)
+    assert len(first) == 6
+    second = runs("w", "--seeds", 2, "--processes", 2)
+    # Without stage 2 there is one run whatever the seeds, and one segmenter that saw all.
+    assert len(second) == 10
+    assert all(run in second for run in first)
+    assert all(SEEN in run["figures"] for run in second)
+    page = (tmp_path / "out.md").read_text()
+    assert "| control: random vectors | 2 |" in page
     assert (tmp_path / "out.png").stat().st_size > 5000
+    # Each run is a function of row, weights and seed, however many go on at a time.
+    again = runs("another", "--seeds", 2, "--processes", 2)
+    assert without_times(again) == without_times(second)
+    # Runs of other settings are other runs; those of before are still there.
+    longer = runs("w", "--seeds", 1, overrides=("SOLVER.MAX_ITER", "3"))
+    prints = [{r["row"]: r["fingerprint"] for r in some} for some in (first, longer)]
+    same = [row for row in prints[0] if prints[0][row] == prints[1][row]]
+    assert same == ["bound: segmenter trained with the unseen masks"]
+    assert runs("w", "--seeds", 1) == first
+
+
+def test_a_checkpoint_given_twice(converted: Path, tmp_path: Path, capsys) -> None:
+    copy = tmp_path / "copy.pth"
+    copy.write_bytes(converted.read_bytes())
+    with pytest.raises(SystemExit, match="2"):
+        run(tool.main, "--weights", converted, copy, "--work", tmp_path / "w")
+    assert "the same checkpoint twice" in capsys.readouterr().err
+
+
+def test_order_of_the_runs() -> None:
+    rows = chosen_rows(["no stage", "primitives", "from images", "masks"])
+    tasks = plan(rows, ["one", "two"], 2, 1, lambda row, weights: f"{row.name} {weights}")
+    assert len(set(map(str, tasks))) == len(tasks)
+    assert [t.seed for t in tasks] == sorted(t.seed for t in tasks)
+    of_a_seed = [t for t in tasks if t.seed == 1]
+    assert [t.row.last for t in of_a_seed] == sorted(t.row.last for t in of_a_seed)
+    assert [t.weights for t in tasks if t.row.learns == "segmenter"] == [""]
+    assert sum(t.row.learns == "nothing" for t in tasks) == 2
+    assert of_a_seed[-1].row.name == "from images (published way)"
 
 
 def test_segmented_images_score_as_the_model_does(
@@ -103,7 +155,7 @@ def test_segmented_images_score_as_the_model_does(
     train("PADing", output, "MODEL.WEIGHTS", converted, "SOLVER.MAX_ITER", 2)
     path = output / "inference" / "shapes_panoptic_val" / "results.json"
     expected = json.loads(path.read_text())["metrics"]["panoptic_seg"]
-    cfg = tool.pading.load_config(str(tool._CONFIG), tiny)
+    cfg = tool.pading.load_config(str(tool._CONFIGS / "PADing.yaml"), tiny)
     tool.pading.register_datasets(cfg)
     model = build_model(cfg)
     state = torch.load(output / "model_final.pth", weights_only=True)["model"]
