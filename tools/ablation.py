@@ -76,6 +76,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("output/ablation"), help="scratch folder")
     parser.add_argument("--output", type=Path, default=Path("output/ablation/ablation"))
     parser.add_argument(
+        "--notes", type=Path, help="Markdown file that the report ends with (the analysis)"
+    )
+    parser.add_argument(
         "--bound-overrides", nargs="*", default=[], help="KEY VALUE pairs for those segmenters"
     )
     parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every run of stage 2")
@@ -89,11 +92,12 @@ def main() -> None:
         raise InputError("no row to run: --rows takes parts of rows' names, seeds are 1 or more")
     if args.processes is not None and args.processes < 1:
         raise InputError(f"--processes is {args.processes}; it must be 1 or more")
+    notes = read_notes(args.notes) if args.notes else ""
     logging.disable(logging.INFO)  # what a single run says would bury the progress
     runs = Runs(args.work / "runs.json")
     try:
         with Interruption().handled():
-            run_all(args, rows, runs)
+            run_all(args, rows, runs, notes)
     except Interrupted:
         print(f"\nstopped; {runs.path} keeps what is done: the same command goes on", flush=True)
         raise
@@ -101,12 +105,11 @@ def main() -> None:
         sys.exit(f"error: {error}\n{runs.path} keeps what is done: the same command goes on")
 
 
-def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs) -> None:
+def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs, notes: str) -> None:
     """Do what is left to do, and report after every run."""
     deadline = time.monotonic() + 60 * args.minutes
     work, tasks = prepare(args, rows)
     left = [task for task in tasks if not runs.of([task])]
-    command = shlex.join(["python", "tools/ablation.py", *sys.argv[1:]])
     on_cpu = work.stage1.MODEL.DEVICE == "cpu"
     processes = args.processes or (usable_cores() if on_cpu else 1)
     scratch = args.work / "processes"
@@ -126,8 +129,8 @@ def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs) -> None:
         for task, figures in done:
             runs.add(task, figures)
             bar.update()
-            report(args.output, rows, tasks, runs, command)
-    report(args.output, rows, tasks, runs, command)
+            report(args.output, rows, tasks, runs, notes)
+    report(args.output, rows, tasks, runs, notes)
     found = len(runs.of(tasks))
     print(f"{args.output}.md, .json, .png: {found} of {len(tasks)} runs")
     if found < len(tasks):
@@ -135,13 +138,23 @@ def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs) -> None:
 
 
 def report(
-    output: Path, rows: Sequence[Row], tasks: Sequence[Task], runs: Runs, command: str
+    output: Path, rows: Sequence[Row], tasks: Sequence[Task], runs: Runs, notes: str
 ) -> None:
     """Report the runs that fit, by row."""
     found = runs.of(tasks)
     if found:
         ordered = [run for row in rows for run in found if run["row"] == row.name]
-        write_report(ordered, output, "Ablation on Shapes", command)
+        command = shlex.join(["python", "tools/ablation.py", *sys.argv[1:]])
+        write_report(ordered, output, "Ablation on Shapes", command, notes)
+
+
+def read_notes(path: Path) -> str:
+    """The text of a file of the user's."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--notes {path}: cannot read this file: {reason}") from error
 
 
 def prepare(args: argparse.Namespace, rows: Sequence[Row]) -> tuple[AblationWork, list[Task]]:

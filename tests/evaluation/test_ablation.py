@@ -13,7 +13,14 @@ from detectron2.modeling import build_model
 from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
 from pading.evaluation.ablation import ROWS, chosen_rows, other_vectors
-from pading.evaluation.ablation_report import markdown_table, summarise_runs
+from pading.evaluation.ablation_report import (
+    HARMONIC,
+    checkpoint_table,
+    markdown_table,
+    summarise_checkpoints,
+    summarise_runs,
+    write_report,
+)
 from pading.evaluation.ablation_runs import plan
 from pading.evaluation.replay import SegmentedImages
 from tests.runs import TINY, convert, run, train
@@ -39,6 +46,52 @@ def test_mean_and_interval() -> None:
     table = markdown_table(rows)
     assert "| a | 5 | 3.0 ± 2.0 |  |" in table
     assert "| b | 1 | 7.0 | 0.0 |" in table
+
+
+def test_runs_on_one_checkpoint_are_not_independent() -> None:
+    values = {"one": (10.0, 12.0, 14.0), "two": (20.0, 22.0, 24.0), "three": (33.0,)}
+    runs = [
+        {"row": "a", "seed": seed, "weights": weights, "figures": {HARMONIC: value}}
+        for weights, found in values.items()
+        for seed, value in enumerate(found)
+    ]
+    found = summarise_runs(runs)["a"][HARMONIC]
+    means = [12.0, 22.0, 33.0]
+    assert found["mean"] == pytest.approx(np.mean(means))
+    # Student's t of 2 degrees of freedom at 97.5 % is 4.303.
+    assert found["interval"] == pytest.approx(4.303 * np.std(means, ddof=1) / 3**0.5, rel=1e-3)
+    assert found["std"] == pytest.approx(2.0)  # around the checkpoints' own means
+    # A row on one of them alone says nothing of the others; one on none has independent runs.
+    more = [{**run, "row": "b"} for run in runs if run["weights"] == "one"]
+    more += [{**run, "row": "c", "weights": ""} for run in runs if run["weights"] == "one"]
+    rows = summarise_runs(runs + more)
+    assert rows["b"][HARMONIC]["interval"] is None
+    assert rows["c"][HARMONIC]["interval"] == pytest.approx(4.303 * 2 / 3**0.5, rel=1e-3)
+    table = checkpoint_table(summarise_checkpoints(runs + more))
+    assert "| a | 12.0 ± 2.0 | 22.0 ± 2.0 | 33.0 |" in table
+    assert "| b | 12.0 ± 2.0 |  |  |" in table
+    assert "| c |" not in table
+
+
+def test_the_report_ends_with_the_notes(tmp_path: Path) -> None:
+    figures = {SEEN: 30.0, HARMONIC: 20.0, "seconds/training": 24.6}
+    runs = [{"row": "a", "seed": s, "weights": "w", "figures": figures} for s in (1, 2)]
+    write_report(runs, tmp_path / "page", "Heading", "command", "## Analysis\n\nWords.\n")
+    page = (tmp_path / "page.md").read_text()
+    assert page.endswith("![Heading](page.png)\n\n## Analysis\n\nWords.\n")
+    assert "| a | 2 | 30.0 ± 0.0 | 20.0 ± 0.0 | 0.0 | 25 |" in page
+    assert "one stage-1 checkpoint" in page
+    assert "By stage-1 checkpoint" not in page
+    write_report([*runs, {**runs[0], "weights": "v"}], tmp_path / "page", "Heading", "command")
+    page = (tmp_path / "page.md").read_text()
+    assert "on 2 stage-1 checkpoints" in page
+    assert "1. `w`\n2. `v`" in page
+
+
+def test_notes_that_are_missing(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(tool.main, "--weights", "any.pth", "--notes", tmp_path / "notes.md")
+    assert "notes.md: cannot read this file" in capsys.readouterr().err
 
 
 def test_vectors_of_the_controls(seed: int) -> None:
