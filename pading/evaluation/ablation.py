@@ -71,6 +71,9 @@ class Row:
 
 _ZSL, _GEN = "MODEL.ZERO_SHOT.", "MODEL.GENERATOR."
 _BARE = {_ZSL + "STRUCTURE_WEIGHT": 0.0}
+_GUIDANCE = _ZSL + "GENERATOR_CLASS_WEIGHT"
+# As configs/shapes/paper.yaml, but for the embeddings that are disentangled.
+_PUBLISHED = {_GUIDANCE: 0.001, _ZSL + "CLASS_BALANCED": False, _ZSL + "UNSEEN_WEIGHT": 5.0}
 
 ROWS: tuple[Row, ...] = (
     Row("no stage 2", learns="nothing"),
@@ -81,9 +84,14 @@ ROWS: tuple[Row, ...] = (
     Row("both on real and synthetic (paper)", {_ZSL + "STRUCTURE_SOURCE": "both"}),
     *(Row(f"{n} primitives", {_GEN + "NUM_PRIMITIVES": n}) for n in (10, 50, 400)),
     Row("generator noise off", {_GEN + "NOISE": False}),
+    *(
+        Row(f"classifier guides with weight {w}{' (published)' * (w == 0.001)}", {_GUIDANCE: w})
+        for w in (0.001, 0.01, 0.1)
+    ),
     Row("unseen classes weigh 1", {_ZSL + "UNSEEN_WEIGHT": 1.0}),
     Row("unseen classes weigh 5 (published)", {_ZSL + "UNSEEN_WEIGHT": 5.0}),
-    Row("classes drawn evenly", {_ZSL + "CLASS_BALANCED": True}),
+    Row("whole images drawn (published)", {_ZSL + "CLASS_BALANCED": False}),
+    Row("all weights and draws as published", _PUBLISHED),
     Row("batch of 48 images", {"SOLVER.IMS_PER_BATCH": 48}),
     Row("3 synthetic embeddings per unseen class", {_ZSL + "NUM_PER_UNSEEN_CLASS": 3}),
     Row("attribute vectors", vectors="attributes"),
