@@ -88,7 +88,8 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
         InputError: as :func:`writing`.
     """
     with writing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=indent)
+        # In one piece: what json.dump writes piece by piece does not come from its C encoder.
+        file.write(json.dumps(content, indent=indent))
 
 
 def field(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:

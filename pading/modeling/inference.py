@@ -125,13 +125,13 @@ def instance_inference(
     if classes is not None:
         kept = torch.isin(labels, torch.tensor(classes, device=labels.device))
         best, labels, query = best[kept], labels[kept], query[kept]
-    # A query can be chosen for several classes: its mask is scored once.
+    # A query can be chosen for several classes: its mask is looked at once.
     inside = masks > 0
     area = inside.flatten(1).sum(1)
     quality = (masks.sigmoid() * inside).flatten(1).sum(1) / (area + _TINY)
     result = Instances(tuple(masks.shape[-2:]))
     result.pred_masks = inside[query]
-    result.pred_boxes = BitMasks(result.pred_masks).get_bounding_boxes()
+    result.pred_boxes = BitMasks(inside).get_bounding_boxes()[query]
     result.scores = best * quality[query]
     result.pred_classes = labels
     return result
