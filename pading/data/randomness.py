@@ -42,4 +42,8 @@ def seed_everything(seed: int, *where: int) -> None:
     state = np.random.SeedSequence((seed, *where)).generate_state(2)
     random.seed(int(state[0]))
     np.random.seed(state[0])
-    torch.manual_seed(int(state[0]) << 32 | int(state[1]))
+    number = int(state[0]) << 32 | int(state[1])
+    if torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(number)
+    else:  # That would format the call stack for a device that may come: more work than a batch's.
+        torch.default_generator.manual_seed(number)

@@ -113,7 +113,7 @@ class TrainingLoop(SimpleTrainer):
         self._statistics.keep()
         self.optimizer.zero_grad()
         try:
-            losses = self._reduced(self._backward(data), data_time)
+            losses = self._reduced(*self._backward(data), data_time)
         except FloatingPointError as error:  # the matching has no loss to make infinite
             self._refuse([str(error)], comm.get_world_size() == 1)
             return
@@ -125,10 +125,11 @@ class TrainingLoop(SimpleTrainer):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def _backward(self, data: Any) -> dict[str, Tensor]:
-        """Add the gradients of a batch; its losses."""
+    def _backward(self, data: Any) -> tuple[list[str], Tensor]:
+        """Add the gradients of a batch; the names of its losses and the losses (n,)."""
         parts = in_parts(data, self.accumulation_steps)
-        sums: dict[str, Tensor] = {}
+        names: list[str] = []
+        sums = torch.zeros(())
         for number, part in enumerate(parts, 1):
             # Processes exchange gradients once, with the last part.
             alone = number < len(parts) and isinstance(self.model, DistributedDataParallel)
@@ -136,15 +137,13 @@ class TrainingLoop(SimpleTrainer):
                 enabled = self.amp_dtype is not None
                 with torch.autocast(self.device_type, self.amp_dtype, enabled=enabled):
                     losses = self.model(part)
-                total = torch.stack(list(losses.values())).sum() / len(parts)
-                self.grad_scaler.scale(total).backward()
-            for name, loss in losses.items():
-                sums[name] = sums.get(name, 0) + loss.detach().float() / len(parts)
-        return sums
+                values = torch.stack(list(losses.values())) / len(parts)
+                self.grad_scaler.scale(values.sum()).backward()
+            names, sums = list(losses), sums.to(values.device) + values.detach().float()
+        return names, sums
 
-    def _reduced(self, losses: dict[str, Tensor], data_time: float) -> dict[str, float]:
+    def _reduced(self, names: list[str], values: Tensor, data_time: float) -> dict[str, float]:
         """Means over the processes, on all of them; one exchange tells who was asked to stop."""
-        values = torch.stack(list(losses.values()))
         processes = comm.get_world_size()
         mine = torch.zeros(processes + 1, device=values.device)
         mine[comm.get_rank()] = data_time
@@ -154,8 +153,8 @@ class TrainingLoop(SimpleTrainer):
             torch.distributed.all_reduce(told)
         *means, stop = told.tolist()
         self.stopping = stop > 0
-        get_event_storage().put_scalar("data_time", max(means[len(losses) :]))
-        return dict(zip(losses, means, strict=False))
+        get_event_storage().put_scalar("data_time", max(means[len(names) :]))
+        return dict(zip(names, means, strict=False))
 
     def _write(self, losses: dict[str, float]) -> None:
         storage = get_event_storage()
@@ -200,13 +199,16 @@ class TrainingLoop(SimpleTrainer):
 
 
 class _Statistics:
-    """Running statistics of batch normalisation, which a forward pass changes at once."""
+    """Running statistics of batch normalisation, which a forward pass changes at once.
+
+    Those of stage 2's frozen segmenter stay as they are.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self.now: list[Tensor] = [
             buffer
             for module in model.modules()
-            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
             for buffer in module.buffers(recurse=False)
         ]
         self.before = [buffer.clone() for buffer in self.now]

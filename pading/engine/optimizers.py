@@ -108,7 +108,9 @@ def _build(cfg: CfgNode, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimi
     if solver.OPTIMIZER == "ADAMW":
         return torch.optim.AdamW(groups, fused=True, **common)
     if solver.OPTIMIZER == "SGD":
-        return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **common)
+        return torch.optim.SGD(
+            groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, fused=True, **common
+        )
     raise InputError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; use "ADAMW" or "SGD"')
 
 

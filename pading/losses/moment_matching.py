@@ -29,5 +29,5 @@ def moment_matching_loss(synthetic: Tensor, real: Tensor, bandwidths: Sequence[f
     )
     half_norms = both.square().sum(1) / 2
     exponent = both @ both.T - half_norms[:, None] - half_norms
-    kernel = sum(torch.exp(exponent / bandwidth) for bandwidth in bandwidths)
+    kernel = torch.exp(exponent[..., None] / exponent.new_tensor(bandwidths)).sum(-1)
     return (weights @ kernel @ weights).clamp_min(_SMALLEST).sqrt()

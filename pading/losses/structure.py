@@ -68,15 +68,11 @@ def alignment_loss(
     Returns:
         scalar: the mean over seen-seen, unseen-unseen and seen-unseen pairs.
     """
-    pairs = (
-        (related_seen, related_seen, tokens_seen, tokens_seen),
-        (related_unseen, related_unseen, tokens_unseen, tokens_unseen),
-        (related_seen, related_unseen, tokens_seen, tokens_unseen),
+    rs, ru, ss, su = (
+        F.normalize(x, dim=-1) for x in (related_seen, related_unseen, tokens_seen, tokens_unseen)
     )
-    losses = [
-        softened_divergence(cosine_similarity(r1, r2), cosine_similarity(s1, s2), temperature)
-        for r1, r2, s1, s2 in pairs
-    ]
+    pairs = ((rs, rs, ss, ss), (ru, ru, su, su), (rs, ru, ss, su))
+    losses = [softened_divergence(r1 @ r2.T, s1 @ s2.T, temperature) for r1, r2, s1, s2 in pairs]
     return torch.stack(losses).mean()
 
 

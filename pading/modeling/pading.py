@@ -218,10 +218,12 @@ class PADing(Mask2Former):
         self.memory.keep(embeddings, labels)
         tokens = self.semantic_tokens()
         matched = labels < self.split.num_classes
-        generator = self.generator_step(tokens, embeddings[matched], labels[matched])
+        real, real_labels = embeddings[matched], labels[matched]
         drawn = torch.randperm(len(self.unseen), device=self.unseen.device)
         drawn = self.unseen[drawn[: self.num_unseen_classes]].repeat(self.num_per_unseen_class)
-        classifier = self.classifier_step(tokens, embeddings, labels, drawn)
+        synthetic, unseen, added = self.synthetic(tokens, real_labels, self.unseen, drawn)
+        generator = self.generator_step(tokens, synthetic, unseen, real, real_labels)
+        classifier = self.classifier_step(embeddings, labels, added, drawn)
         classifier = classifier._replace(no_object_share=no_object_share)
         return self.zero_shot_criterion(generator, classifier)
 
@@ -229,23 +231,32 @@ class PADing(Mask2Former):
         """(K, C) the class vectors, projected to the width of an embedding."""
         return self.semantic_projection(self.class_vectors)
 
-    def generator_step(self, tokens: Tensor, real: Tensor, labels: Tensor) -> GeneratorStep:
-        """Synthesise embeddings like the real ones, and those of the unseen classes.
+    def synthetic(self, tokens: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:
+        """Synthetic embeddings (n, C) for each of several lists of classes (n,).
+
+        Together: so small a network takes its time by calls, not by rows.
 
         Args:
             tokens: (K, C) semantic tokens.
+            labels: int64 in [0, K).
+        """
+        return self.generator(tokens[torch.cat(labels)]).split([len(x) for x in labels])
+
+    def generator_step(
+        self, tokens: Tensor, synthetic: Tensor, unseen: Tensor, real: Tensor, labels: Tensor
+    ) -> GeneratorStep:
+        """Judge synthetic embeddings by the real ones, and disentangle them.
+
+        Args:
+            tokens: (K, C) semantic tokens.
+            synthetic: (N, C) of the same classes as the real ones.
+            unseen: (U, C) synthetic embeddings of the unseen classes.
             real: (N, C) matched embeddings.
             labels: (N,) int64, seen classes.
         """
         weight, bias = self.classifier.weight.detach(), self.classifier.bias.detach()
         groups = None
-        if self.disentangler is None:
-            synthetic = self.generator(tokens[labels])
-        else:
-            # Seen and unseen together: so small a network takes its time by calls, not by rows.
-            synthetic, unseen = self.generator(tokens[torch.cat((labels, self.unseen))]).split(
-                [len(labels), len(self.unseen)]
-            )
+        if self.disentangler is not None:
             groups = self._groups(self.disentangler, tokens, synthetic, unseen, real, labels)
         return GeneratorStep(
             synthetic=synthetic,
@@ -279,20 +290,19 @@ class PADing(Mask2Former):
         )
 
     def classifier_step(
-        self, tokens: Tensor, embeddings: Tensor, labels: Tensor, drawn: Tensor
+        self, embeddings: Tensor, labels: Tensor, synthetic: Tensor, drawn: Tensor
     ) -> ClassifierStep:
-        """Classify real embeddings, and one synthetic embedding for each unseen class drawn.
+        """Classify real and synthetic embeddings, without a gradient of either.
 
         Args:
-            tokens: (K, C) semantic tokens.
             embeddings: (R, C) real embeddings.
             labels: (R,) int64 in [0, K].
-            drawn: (D,) int64, unseen classes.
+            synthetic: (D, C) embeddings of unseen classes.
+            drawn: (D,) int64, those classes.
         """
-        with torch.no_grad():
-            synthetic = self.generator(tokens[drawn])
+        added = synthetic.detach().to(embeddings.dtype)
         return ClassifierStep(
-            logits=self.classifier(torch.cat((embeddings, synthetic.to(embeddings.dtype)))),
+            logits=self.classifier(torch.cat((embeddings, added))),
             labels=torch.cat((labels, drawn)),
             unseen=self.unseen,
         )

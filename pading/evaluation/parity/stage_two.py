@@ -73,7 +73,9 @@ def compare_stage_two(comparer: Comparer, predictions: Predictions) -> None:
     comparer.values("real_embeddings", embeddings[query], LOGITS)
 
     tokens = model.semantic_tokens()
-    step = model.generator_step(tokens, embeddings[query], label)
+    drawn = model.unseen.repeat(model.num_per_unseen_class)
+    synthetic, unseen, added = model.synthetic(tokens, label, model.unseen, drawn)
+    step = model.generator_step(tokens, synthetic, unseen, embeddings[query], label)
     seen, unseen = (
         group._replace(noise=recording.tensor(f"noise/{i}")) for i, group in enumerate(step.groups)
     )
@@ -90,8 +92,7 @@ def compare_stage_two(comparer: Comparer, predictions: Predictions) -> None:
         comparer.loss("part/gmmn_loss/0", losses["loss_moment"])
         _compare_divergences(comparer, seen, unseen)
         comparer.loss("generate_loss", total)
-        drawn = model.unseen.repeat(model.num_per_unseen_class)
-        step = model.classifier_step(tokens, embeddings, query_label, drawn)
+        step = model.classifier_step(embeddings, query_label, added, drawn)
         loss = model.zero_shot_criterion.classifier_loss(step)
         comparer.loss("classifier_loss_all_unseen", loss)
 
