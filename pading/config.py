@@ -156,7 +156,7 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     # Where stage 2's embeddings come from: "images" in every step (as published); "stored": from
     # MODEL.STORE; "auto": stored where MODEL.STORE.PATH names a store, from images otherwise.
     z.SOURCE = "auto"
-    # Draw stored embeddings evenly over the classes rather than by whole images.
+    # Draw embeddings evenly over the classes, which takes a store, rather than by whole images.
     z.CLASS_BALANCED = False
     # Real embeddings of each class that a checkpoint carries, for tools/add_classes.py; at least 1.
     z.MEMORY = 32

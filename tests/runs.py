@@ -28,6 +28,8 @@ TINY = {
 }
 # Leaves the evaluation at the end of training out.
 UNSCORED = ("DATASETS.TEST", "()")
+# Stage 2 as published.
+FROM_IMAGES = ("MODEL.ZERO_SHOT.SOURCE", "images", "MODEL.ZERO_SHOT.CLASS_BALANCED", False)
 
 
 def arguments(stage: str, output: Path, *more: object) -> list[str]:

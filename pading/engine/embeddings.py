@@ -219,13 +219,21 @@ def uses_stored_embeddings(cfg: CfgNode) -> bool:
     Raises:
         InputError: MODEL.ZERO_SHOT.SOURCE is none of "auto", "images" and "stored", or
             MODEL.STORE.PATH, where it is used, holds no store, or MODEL.STORE asks for what cannot
-            be.
+            be, or MODEL.ZERO_SHOT.CLASS_BALANCED is to hold where there is no store.
     """
     source, path = cfg.MODEL.ZERO_SHOT.SOURCE, cfg.MODEL.STORE.PATH
     if source not in ("auto", "images", "stored"):
         raise InputError(f'MODEL.ZERO_SHOT.SOURCE is {source!r}; use "auto", "images" or "stored"')
     stored = source == "stored" or (source == "auto" and bool(path))
-    if cfg.MODEL.META_ARCHITECTURE != "PADing" or not stored:
+    if cfg.MODEL.META_ARCHITECTURE != "PADing":
+        return False
+    if not stored:
+        if cfg.MODEL.ZERO_SHOT.CLASS_BALANCED:
+            raise InputError(
+                "MODEL.ZERO_SHOT.CLASS_BALANCED draws stored embeddings evenly over the classes; "
+                "stage 2 would learn from whole images here: set it to False, or "
+                "MODEL.ZERO_SHOT.SOURCE to stored"
+            )
         return False
     check_store_settings(cfg)
     if path:

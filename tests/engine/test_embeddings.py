@@ -89,6 +89,7 @@ def test_a_named_store_of_another_model_is_refused(cfg, tmp_path: Path, seed: in
 def test_where_embeddings_come_from(cfg, tmp_path: Path) -> None:
     assert uses_stored_embeddings(cfg)
     cfg.MODEL.ZERO_SHOT.SOURCE = "auto"
+    cfg.MODEL.ZERO_SHOT.CLASS_BALANCED = False
     assert not uses_stored_embeddings(cfg)
     cfg.MODEL.STORE.PATH = str(tmp_path / "none")
     with pytest.raises(InputError, match="none is no store of embeddings"):
@@ -97,6 +98,9 @@ def test_where_embeddings_come_from(cfg, tmp_path: Path) -> None:
     assert uses_stored_embeddings(cfg)
     cfg.MODEL.ZERO_SHOT.SOURCE = "images"
     assert not uses_stored_embeddings(cfg)
+    cfg.MODEL.ZERO_SHOT.CLASS_BALANCED = True
+    with pytest.raises(InputError, match="would learn from whole images here: set it to False"):
+        uses_stored_embeddings(cfg)
     cfg.MODEL.ZERO_SHOT.SOURCE = "memory"
     with pytest.raises(InputError, match="SOURCE is 'memory'"):
         uses_stored_embeddings(cfg)

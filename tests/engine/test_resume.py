@@ -11,7 +11,7 @@ from pading.data.randomness import generator, seed_everything
 from pading.engine.loop import TrainingLoop
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.engine.weights import read_weights
-from tests.runs import UNSCORED, assert_same_weights, train
+from tests.runs import FROM_IMAGES, UNSCORED, assert_same_weights, train
 
 
 class Killed(BaseException):
@@ -46,7 +46,8 @@ def test_resumed_run_ends_with_the_same_weights(
         options += ["INPUT.AUGMENTATION", "large_scale_jitter", "INPUT.IMAGE_SIZE", 64]
         options += ["MODEL.SEGMENTER.DECODER_DROPOUT", 0.1]
     else:
-        options += ["MODEL.WEIGHTS", converted, "MODEL.ZERO_SHOT.SOURCE", stage]
+        options += ["MODEL.WEIGHTS", converted]
+        options += FROM_IMAGES if stage == "images" else ["MODEL.ZERO_SHOT.SOURCE", stage]
     name = "pretrain" if stage == "pretrain" else "PADing"
     train(name, tmp_path / "whole", *options)
     for iteration in (3, 4) if workers else (3,):  # checkpoints are written after 1, 3 and 5

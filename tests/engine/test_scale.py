@@ -20,7 +20,7 @@ from pading.losses import matcher, points
 from pading.modeling.pading import PADing
 from tests.engine.two_processes import in_processes
 from tests.narrow import NARROW
-from tests.runs import ROOT
+from tests.runs import FROM_IMAGES, ROOT
 
 STEPS = 10
 TOLERANCE = 1e-5
@@ -78,8 +78,8 @@ CASES = {
         *("MODEL.RESNETS.NORM", "FrozenBN", "SOLVER.OPTIMIZER", "SGD"),
         *("SOLVER.BASE_LR", 0.01, "SOLVER.WARMUP_ITERS", 0),
     ),
-    "images": ("MODEL.ZERO_SHOT.SOURCE", "images"),
-    "both": ("MODEL.ZERO_SHOT.SOURCE", "images", "MODEL.ZERO_SHOT.STRUCTURE_SOURCE", "both"),
+    "images": FROM_IMAGES,
+    "both": (*FROM_IMAGES, "MODEL.ZERO_SHOT.STRUCTURE_SOURCE", "both"),
     "stored": ("MODEL.ZERO_SHOT.SOURCE", "stored"),
 }
 

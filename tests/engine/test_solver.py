@@ -12,7 +12,7 @@ from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.solver import check_solver
 from pading.errors import InputError
-from tests.runs import ROOT, UNSCORED, metrics, train
+from tests.runs import FROM_IMAGES, ROOT, UNSCORED, metrics, train
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_accumulation_in_both_stages(
 ) -> None:
     """Stage 2's losses are those of the whole batch, stage 1's are means over the parts."""
     train("pretrain", tmp_path / "one", *UNSCORED, "SOLVER.ACCUMULATION_STEPS", 2)
-    options = (*UNSCORED, "MODEL.WEIGHTS", converted, "MODEL.ZERO_SHOT.SOURCE", "images")
+    options = (*UNSCORED, "MODEL.WEIGHTS", converted, *FROM_IMAGES)
     found = []
     for steps in (1, 2):
         output = tmp_path / f"two{steps}"
