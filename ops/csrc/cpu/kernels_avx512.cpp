@@ -3,11 +3,12 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                    \
-    __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c"))), \
+#pragma clang attribute push(                                                           \
+    __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c,prfchw"))), \
     apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c,prefer-vector-width=512")
+#pragma GCC target( \
+    "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c,prfchw,prefer-vector-width=512")
 #endif
 #define PADING_ISA avx512
 #define PADING_TABLE kAvx512Kernels

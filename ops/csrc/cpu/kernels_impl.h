@@ -39,25 +39,25 @@ struct Scratch {
 
 // Functions of their own, with nothing but restrict arguments: so compilers vectorise the loop.
 template <typename Real>
-__attribute__((noinline)) void locate_points(
-    int64_t count, const Real* __restrict locations, const Real* __restrict attention,
-    const int32_t* __restrict height, const int32_t* __restrict width,
-    const int32_t* __restrict start, int32_t* __restrict row0, int32_t* __restrict row1,
-    int32_t* __restrict row2, int32_t* __restrict row3, Real* __restrict weight0,
-    Real* __restrict weight1, Real* __restrict weight2, Real* __restrict weight3) {
+__attribute__((noinline)) void locate_points(int64_t count, const Real* __restrict locations,
+                                             const Real* __restrict attention,
+                                             const int32_t* __restrict height,
+                                             const int32_t* __restrict width,
+                                             const int32_t* __restrict start,
+                                             int32_t* __restrict rows, Real* __restrict weights) {
   for (int64_t i = 0; i < count; ++i) {
     const Sample<Real> sample =
         locate(locations[2 * i], locations[2 * i + 1], Level{height[i], width[i], start[i]});
-    row0[i] = sample.row;
-    row1[i] = sample.row + sample.right;
-    row2[i] = sample.row + sample.down;
-    row3[i] = sample.row + sample.down + sample.right;
+    rows[4 * i] = sample.row;
+    rows[4 * i + 1] = sample.row + sample.right;
+    rows[4 * i + 2] = sample.row + sample.down;
+    rows[4 * i + 3] = sample.row + sample.down + sample.right;
     const Real upper = sample.upper_weight * attention[i];
     const Real lower = sample.lower_weight * attention[i];
-    weight0[i] = upper * sample.left_weight;
-    weight1[i] = upper * sample.right_weight;
-    weight2[i] = lower * sample.left_weight;
-    weight3[i] = lower * sample.right_weight;
+    weights[4 * i] = upper * sample.left_weight;
+    weights[4 * i + 1] = upper * sample.right_weight;
+    weights[4 * i + 2] = lower * sample.left_weight;
+    weights[4 * i + 3] = lower * sample.right_weight;
   }
 }
 
@@ -66,19 +66,23 @@ __attribute__((noinline)) void locate_points(
 template <typename Real>
 __attribute__((noinline)) void small_gradients(
     int64_t count, const Real* __restrict locations, const Real* __restrict attention,
-    const int32_t* __restrict height, const int32_t* __restrict width,
-    const int32_t* __restrict row, const Real* __restrict dots, Real* __restrict grad_locations,
-    Real* __restrict grad_attention) {
+    const int32_t* __restrict height, const int32_t* __restrict width, const Real* __restrict dots,
+    Real* __restrict grad_locations, Real* __restrict grad_attention) {
   for (int64_t i = 0; i < count; ++i) {
     const Level level{height[i], width[i], 0};
-    const PointGradient<Real> g =
-        point_gradient(locate(locations[2 * i], locations[2 * i + 1], level), level, attention[i],
-                       dots[4 * i], dots[4 * i + 1], dots[4 * i + 2], dots[4 * i + 3]);
-    grad_attention[i] = row[i] >= 0 ? g.attention : Real(0);
-    grad_locations[2 * i] = row[i] >= 0 ? g.x : Real(0);
-    grad_locations[2 * i + 1] = row[i] >= 0 ? g.y : Real(0);
+    const Sample<Real> sample = locate(locations[2 * i], locations[2 * i + 1], level);
+    const PointGradient<Real> g = point_gradient(sample, level, attention[i], dots[4 * i],
+                                                 dots[4 * i + 1], dots[4 * i + 2], dots[4 * i + 3]);
+    grad_attention[i] = sample.row >= 0 ? g.attention : Real(0);
+    grad_locations[2 * i] = sample.row >= 0 ? g.x : Real(0);
+    grad_locations[2 * i + 1] = sample.row >= 0 ? g.y : Real(0);
   }
 }
+
+// So many rows or queries ahead of its use, a head's part of the next is fetched: runs that are too
+// far apart for the processor to guess.
+constexpr int64_t kRowsAhead = 16;
+constexpr int64_t kQueriesAhead = 4;
 
 // Fetches the lines of `count` elements into the cache.
 template <bool Write, typename T>
@@ -88,16 +92,11 @@ PADING_INLINE void prefetch(const T* p, int64_t count) {
   if (count > 0) __builtin_prefetch(p + count - 1, Write);
 }
 
-// Copies `rows` runs of `count` elements, without a call for the few that a run has, and fetches
-// what will be copied next: the runs are too far apart for the processor to guess.
-template <bool Write, typename Real>
+// Copies `rows` runs of `count` elements, without a call for the few that a run has.
+template <typename Real>
 PADING_INLINE void copy_runs(int64_t rows, int64_t count, const Real* from, int64_t from_stride,
                              Real* to, int64_t to_stride) {
   for (int64_t row = 0; row < rows; ++row, from += from_stride, to += to_stride) {
-    if constexpr (Write)
-      prefetch<true>(to + rows * to_stride, count);
-    else
-      prefetch<false>(from + rows * from_stride, count);
     int64_t i = 0;
     for (; i + 4 <= count; i += 4) store<4>(to + i, load<4>(from + i));
     for (; i < count; ++i) to[i] = from[i];
@@ -111,8 +110,9 @@ struct Points {
   int64_t per_query, queries;       // of a full block
   Real *locations, *attention;      // as stored, side by side
   int32_t *height, *width, *start;  // of each point's level
-  int32_t* row[4];  // upper left, upper right, lower left, lower right; row[0] < 0: outside
-  Real* weight[4];  // bilinear times attention
+  // Four to a point: upper left, upper right, lower left, lower right.
+  int32_t* rows;  // the first below 0: outside
+  Real* weights;  // bilinear times attention
 
   Points(int64_t L, int64_t P, Scratch& scratch)
       : per_query(L * P), queries(block_queries(per_query)) {
@@ -122,8 +122,8 @@ struct Points {
     height = scratch.take<int32_t>(count);
     width = scratch.take<int32_t>(count);
     start = scratch.take<int32_t>(count);
-    for (auto& r : row) r = scratch.take<int32_t>(count);
-    for (auto& w : weight) w = scratch.take<Real>(count);
+    rows = scratch.take<int32_t>(4 * count);
+    weights = scratch.take<Real>(4 * count);
   }
 
   // Rows are counted from the first of these levels.
@@ -140,10 +140,21 @@ struct Points {
 
   // The first `count` queries of the block; a query's points are `stride` points after the last's.
   void read(int64_t count, const Real* from_locations, const Real* from_attention, int64_t stride) {
-    copy_runs<false>(count, 2 * per_query, from_locations, 2 * stride, locations, 2 * per_query);
-    copy_runs<false>(count, per_query, from_attention, stride, attention, per_query);
+    copy_runs(count, 2 * per_query, from_locations, 2 * stride, locations, 2 * per_query);
+    copy_runs(count, per_query, from_attention, stride, attention, per_query);
     locate_points(padded_points(count * per_query), locations, attention, height, width, start,
-                  row[0], row[1], row[2], row[3], weight[0], weight[1], weight[2], weight[3]);
+                  rows, weights);
+  }
+
+  // Fetches the points of query `k` of the next block into the cache. To be called between other
+  // work: the processor waits for a few lines at a time only, and a whole block has eighty.
+  // Inlined by force: GCC takes a function that only fetches for one that does nothing, and leaves
+  // out its calls.
+  PADING_METHOD void fetch_next(int64_t k, const Real* from_locations, const Real* from_attention,
+                                int64_t stride) const {
+    const int64_t point = (queries + k) * stride;
+    prefetch<false>(from_locations + 2 * point, 2 * per_query);
+    prefetch<false>(from_attention + point, per_query);
   }
 };
 
@@ -185,11 +196,12 @@ PADING_INLINE void gather(const Points<Real>& points, int64_t first, const V* va
     constexpr int Sums = Chunks <= 2 ? 4 : Chunks <= 4 ? 2 : 1;
     Vec sum[Sums][Chunks] = {};
     for (int64_t i = first; i < end; ++i) {
-      if (points.row[0][i] < 0) continue;
+      if (points.rows[4 * i] < 0) continue;
+      const FourNumbers<Real, Lanes> weights(points.weights + 4 * i);
 #pragma GCC unroll 4
       for (int corner = 0; corner < 4; ++corner) {
-        const V* pixel = value + points.row[corner][i] * stride;
-        const Real weight = points.weight[corner][i];
+        const V* pixel = value + points.rows[4 * i + corner] * stride;
+        const auto weight = weights[corner];
 #pragma GCC unroll 8
         for (int c = 0; c < Chunks; ++c)
           sum[corner % Sums][c] += weight * load<Lanes>(pixel + c * Lanes);
@@ -203,10 +215,10 @@ PADING_INLINE void gather(const Points<Real>& points, int64_t first, const V* va
   } else {
     Vector<Real, Lanes> sum = {};
     for (int64_t i = first; i < end; ++i) {
-      if (points.row[0][i] < 0) continue;
+      if (points.rows[4 * i] < 0) continue;
       for (int corner = 0; corner < 4; ++corner) {
-        const V* pixel = value + points.row[corner][i] * stride;
-        sum += points.weight[corner][i] * load_first<Lanes>(pixel, width);
+        const V* pixel = value + points.rows[4 * i + corner] * stride;
+        sum += points.weights[4 * i + corner] * load_first<Lanes>(pixel, width);
       }
     }
     store_first<Lanes>(output, sum, width);
@@ -219,12 +231,14 @@ PADING_INLINE void forward_block(const ForwardArguments& a, Points<Real>& points
                                  int64_t m, int64_t q, int64_t count, const V* value,
                                  int64_t stride) {
   const Problem& p = a.sizes;
-  const int64_t unit = (b * p.Q + q) * p.M + m;
-  points.read(count, static_cast<const Real*>(a.locations) + 2 * unit * points.per_query,
-              static_cast<const Real*>(a.attention) + unit * points.per_query,
-              p.M * points.per_query);
+  const int64_t unit = (b * p.Q + q) * p.M + m, next = p.M * p.D, next_points = p.M * p.points();
+  const Real* locations = static_cast<const Real*>(a.locations) + 2 * unit * p.points();
+  const Real* attention = static_cast<const Real*>(a.attention) + unit * p.points();
+  points.read(count, locations, attention, next_points);
   T* output = static_cast<T*>(a.output) + unit * p.D;
-  for (int64_t k = 0; k < count; ++k, output += p.M * p.D) {
+  for (int64_t k = 0; k < count; ++k, output += next) {
+    points.fetch_next(k, locations, attention, next_points);
+    prefetch<true>(output + kQueriesAhead * next, p.D);
     for_parts<W>(p.D, [&](auto chunks, int64_t d, int64_t width) {
       gather<W::Lanes, decltype(chunks)::value>(points, k * points.per_query, value + d, stride,
                                                 output + d, width);
@@ -243,13 +257,19 @@ void forward(const ForwardArguments& a, int64_t begin, int64_t end, char* scratc
   points.set_levels(a.levels, p.L, p.P);
   const int64_t block = points.queries;
   if (a.staged) {
-    Real* rows = scratch.take<Real>(p.S * p.D);
+    // Known to the compiler where the width is: no multiplication by it in the gather.
+    const int64_t width = W::Chunks > 0 ? W::Chunks * W::Lanes : p.D;
+    Real* rows = scratch.take<Real>(p.S * width);
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t b = unit / p.M, m = unit % p.M;
       const T* head = value + b * p.S * stride + m * p.D;
-      for (int64_t s = 0; s < p.S; ++s) convert<W::Lanes>(head + s * stride, rows + s * p.D, p.D);
+      for (int64_t s = 0; s < p.S; ++s) {
+        prefetch<false>(head + (s + kRowsAhead) * stride, p.D);
+        convert<W::Lanes>(head + s * stride, rows + s * p.D, p.D);
+      }
       for (int64_t q = 0; q < p.Q; q += block)
-        forward_block<W, Real, T>(a, points, b, m, q, p.Q - q < block ? p.Q - q : block, rows, p.D);
+        forward_block<W, Real, T>(a, points, b, m, q, p.Q - q < block ? p.Q - q : block, rows,
+                                  width);
     }
     return;
   }
@@ -275,14 +295,14 @@ PADING_INLINE void scatter(const Points<Real>& points, int64_t first, const T* g
     Vec grad[Chunks];
     for (int c = 0; c < Chunks; ++c) grad[c] = load<Lanes>(grad_output + c * Lanes);
     for (int64_t i = first; i < end; ++i) {
-      if (points.row[0][i] < 0) continue;
+      if (points.rows[4 * i] < 0) continue;
       Vec dot[4];
 #pragma GCC unroll 4
       for (int corner = 0; corner < 4; ++corner) {
-        const int64_t offset = points.row[corner][i] * stride;
+        const int64_t offset = points.rows[4 * i + corner] * stride;
         const V* pixel = value + offset;
         Real* target = grad_value + offset;
-        const Real weight = points.weight[corner][i];
+        const Real weight = points.weights[4 * i + corner];
         dot[corner] = grad[0] * load<Lanes>(pixel);
         store<Lanes>(target, load<Lanes>(target) + weight * grad[0]);
 #pragma GCC unroll 8
@@ -298,13 +318,13 @@ PADING_INLINE void scatter(const Points<Real>& points, int64_t first, const T* g
   } else {
     const auto grad = load_first<Lanes>(grad_output, width);
     for (int64_t i = first; i < end; ++i) {
-      if (points.row[0][i] < 0) continue;
+      if (points.rows[4 * i] < 0) continue;
       for (int corner = 0; corner < 4; ++corner) {
-        const int64_t offset = points.row[corner][i] * stride;
+        const int64_t offset = points.rows[4 * i + corner] * stride;
         const auto pixel = load_first<Lanes>(value + offset, width);
         for (int64_t d = 0; d < width; ++d) {
           dots[4 * i + corner] += grad[d] * pixel[d];
-          grad_value[offset + d] += points.weight[corner][i] * grad[d];
+          grad_value[offset + d] += points.weights[4 * i + corner] * grad[d];
         }
       }
     }
@@ -328,23 +348,27 @@ PADING_INLINE void backward_levels(const BackwardArguments& a, int64_t b, int64_
   for (int64_t q = 0; q < p.Q; q += points.queries) {
     const int64_t count = p.Q - q < points.queries ? p.Q - q : points.queries;
     const int64_t unit = (b * p.Q + q) * p.M + m, point = (unit * p.L + first) * p.P;
-    points.read(count, static_cast<const Real*>(a.locations) + 2 * point,
-                static_cast<const Real*>(a.attention) + point, next_points);
+    const Real* locations = static_cast<const Real*>(a.locations) + 2 * point;
+    const Real* attention = static_cast<const Real*>(a.attention) + point;
+    points.read(count, locations, attention, next_points);
+    Real* to_locations = static_cast<Real*>(a.grad_locations) + 2 * point;
+    Real* to_attention = static_cast<Real*>(a.grad_attention) + point;
     __builtin_memset(dots, 0, 4 * count * n * sizeof(Real));
     const T* grad_output = static_cast<const T*>(a.grad_output) + unit * p.D;
     for (int64_t k = 0; k < count; ++k, grad_output += next) {
-      prefetch<false>(grad_output + 8 * next, p.D);
+      points.fetch_next(k, locations, attention, next_points);
+      prefetch<true>(to_locations + 2 * k * next_points, 2 * n);
+      prefetch<true>(to_attention + k * next_points, n);
+      prefetch<false>(grad_output + 2 * kQueriesAhead * next, p.D);
       for_parts<W>(p.D, [&](auto chunks, int64_t d, int64_t width) {
         scatter<W::Lanes, decltype(chunks)::value>(points, k * n, grad_output + d, value + d,
                                                    grad_value + d, stride, dots, width);
       });
     }
     small_gradients(padded_points(count * n), points.locations, points.attention, points.height,
-                    points.width, points.row[0], dots, grad_locations, grad_attention);
-    copy_runs<true>(count, 2 * n, grad_locations, 2 * n,
-                    static_cast<Real*>(a.grad_locations) + 2 * point, 2 * next_points);
-    copy_runs<true>(count, n, grad_attention, n, static_cast<Real*>(a.grad_attention) + point,
-                    next_points);
+                    points.width, dots, grad_locations, grad_attention);
+    copy_runs(count, 2 * n, grad_locations, 2 * n, to_locations, 2 * next_points);
+    copy_runs(count, n, grad_attention, n, to_attention, next_points);
   }
 }
 
@@ -373,13 +397,16 @@ void backward(const BackwardArguments& a, int64_t begin, int64_t end, char* scra
       // A row of value and the sum of its gradient lie side by side: one stream to the memory.
       Real* staged = scratch.take<Real>(2 * rows * p.D);
       for (int64_t s = 0; s < rows; ++s) {
+        prefetch<false>(value + (s + kRowsAhead) * stride, p.D);
         Real* row = staged + 2 * s * p.D;
         convert<W::Lanes>(value + s * stride, row, p.D);
         for (int64_t d = 0; d < p.D; ++d) row[p.D + d] = 0;
       }
       backward_levels<W, T>(a, b, m, first, last, staged, staged + p.D, 2 * p.D, scratch);
-      for (int64_t s = 0; s < rows; ++s)
+      for (int64_t s = 0; s < rows; ++s) {
+        prefetch<true>(grad_value + (s + kRowsAhead) * stride, p.D);
         convert<W::Lanes>(staged + (2 * s + 1) * p.D, grad_value + s * stride, p.D);
+      }
     }
   }
 }

@@ -1,6 +1,8 @@
 // Vectors of floating-point numbers and how stored types become them, for the instruction set that
 // the including file is compiled for. Included by kernels_impl.h alone, inside its namespace.
 
+#define PADING_METHOD inline __attribute__((always_inline))  // of a class: not static
+
 template <typename Real, int N>
 struct VectorOf {
   typedef Real type __attribute__((vector_size(N * sizeof(Real))));
@@ -150,6 +152,44 @@ template <int N, typename T>
 PADING_INLINE void store_first(T* p, Vector<typename RealOf<T>::type, N> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = round_to(v[i], T());
 }
+
+// Four numbers in memory, of which each is to multiply vectors of N.
+template <typename Real, int N>
+struct FourNumbers {
+  const Real* numbers;
+  PADING_METHOD explicit FourNumbers(const Real* p) : numbers(p) {}
+  PADING_METHOD Real operator[](int i) const { return numbers[i]; }
+};
+#if PADING_VECTOR_BYTES == 64
+// One load for all four rather than one for each: loads are what a gather waits for where the
+// processor does one of 64 bytes a cycle.
+template <>
+struct FourNumbers<float, 16> {
+  __m512 repeated;
+  PADING_METHOD explicit FourNumbers(const float* p)
+      : repeated(_mm512_maskz_broadcast_f32x4(0xffff, _mm_loadu_ps(p))) {}
+  PADING_METHOD Vector<float, 16> operator[](int i) const {
+    const __m512 all = i == 0   ? _mm512_maskz_permute_ps(0xffff, repeated, 0x00)
+                       : i == 1 ? _mm512_maskz_permute_ps(0xffff, repeated, 0x55)
+                       : i == 2 ? _mm512_maskz_permute_ps(0xffff, repeated, 0xaa)
+                                : _mm512_maskz_permute_ps(0xffff, repeated, 0xff);
+    return bit_cast<Vector<float, 16>>(all);
+  }
+};
+template <>
+struct FourNumbers<double, 8> {
+  __m512d repeated;
+  PADING_METHOD explicit FourNumbers(const double* p)
+      : repeated(_mm512_maskz_broadcast_f64x4(0xff, _mm256_loadu_pd(p))) {}
+  PADING_METHOD Vector<double, 8> operator[](int i) const {
+    const __m512d all = i == 0   ? _mm512_maskz_permutex_pd(0xff, repeated, 0x00)
+                        : i == 1 ? _mm512_maskz_permutex_pd(0xff, repeated, 0x55)
+                        : i == 2 ? _mm512_maskz_permutex_pd(0xff, repeated, 0xaa)
+                                 : _mm512_maskz_permutex_pd(0xff, repeated, 0xff);
+    return bit_cast<Vector<double, 8>>(all);
+  }
+};
+#endif
 
 template <typename V, typename Wide>
 PADING_INLINE V lower_half(const Wide& v) {
