@@ -1,4 +1,5 @@
 // Compiled for AVX512 whatever the compiler's flags; chosen at run time where the processor has it.
+// Every such processor has prfchw, the fetch of a line that will be written.
 #ifdef __x86_64__
 #include <immintrin.h>
 

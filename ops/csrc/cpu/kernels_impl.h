@@ -84,12 +84,13 @@ __attribute__((noinline)) void small_gradients(
 constexpr int64_t kRowsAhead = 16;
 constexpr int64_t kQueriesAhead = 4;
 
-// Fetches the lines of `count` elements into the cache.
-template <bool Write, typename T>
+// Fetches the lines of `count` elements into the cache: the nearest, or, with Locality 2, the
+// second. Addresses past an array's end are allowed: fetching never faults.
+template <bool Write, int Locality = 3, typename T>
 PADING_INLINE void prefetch(const T* p, int64_t count) {
   constexpr int64_t step = 64 / int64_t(sizeof(T));
-  for (int64_t i = 0; i < count; i += step) __builtin_prefetch(p + i, Write);
-  if (count > 0) __builtin_prefetch(p + count - 1, Write);
+  for (int64_t i = 0; i < count; i += step) __builtin_prefetch(p + i, Write, Locality);
+  if (count > 0) __builtin_prefetch(p + count - 1, Write, Locality);
 }
 
 // Copies `rows` runs of `count` elements, without a call for the few that a run has.
@@ -225,11 +226,12 @@ PADING_INLINE void gather(const Points<Real>& points, int64_t first, const V* va
   }
 }
 
-// Queries [q, q + count) of one image and head, at most a block of them.
-template <typename W, typename V, typename T, typename Real>
+// Queries [q, q + count) of one image and head, at most a block of them. `fetch(query)` is called
+// between gathers.
+template <typename W, typename V, typename T, typename Real, typename F>
 PADING_INLINE void forward_block(const ForwardArguments& a, Points<Real>& points, int64_t b,
                                  int64_t m, int64_t q, int64_t count, const V* value,
-                                 int64_t stride) {
+                                 int64_t stride, F fetch) {
   const Problem& p = a.sizes;
   const int64_t unit = (b * p.Q + q) * p.M + m, next = p.M * p.D, next_points = p.M * p.points();
   const Real* locations = static_cast<const Real*>(a.locations) + 2 * unit * p.points();
@@ -239,6 +241,7 @@ PADING_INLINE void forward_block(const ForwardArguments& a, Points<Real>& points
   for (int64_t k = 0; k < count; ++k, output += next) {
     points.fetch_next(k, locations, attention, next_points);
     prefetch<true>(output + kQueriesAhead * next, p.D);
+    fetch(q + k);
     for_parts<W>(p.D, [&](auto chunks, int64_t d, int64_t width) {
       gather<W::Lanes, decltype(chunks)::value>(points, k * points.per_query, value + d, stride,
                                                 output + d, width);
@@ -267,9 +270,14 @@ void forward(const ForwardArguments& a, int64_t begin, int64_t end, char* scratc
         prefetch<false>(head + (s + kRowsAhead) * stride, p.D);
         convert<W::Lanes>(head + s * stride, rows + s * p.D, p.D);
       }
+      // The next head's rows are on their way to the second cache while this one's are gathered.
+      const int64_t to_fetch = unit + 1 < end && m + 1 < p.M ? p.S : 0;
       for (int64_t q = 0; q < p.Q; q += block)
         forward_block<W, Real, T>(a, points, b, m, q, p.Q - q < block ? p.Q - q : block, rows,
-                                  width);
+                                  width, [&](int64_t row) {
+                                    if (row < to_fetch)
+                                      prefetch<false, 2>(head + p.D + row * stride, p.D);
+                                  });
     }
     return;
   }
@@ -278,7 +286,8 @@ void forward(const ForwardArguments& a, int64_t begin, int64_t end, char* scratc
     int64_t count = end - unit < p.Q - q ? end - unit : p.Q - q;
     if (count > block) count = block;
     for (int64_t m = 0; m < p.M; ++m)
-      forward_block<W, T, T>(a, points, b, m, q, count, value + b * p.S * stride + m * p.D, stride);
+      forward_block<W, T, T>(a, points, b, m, q, count, value + b * p.S * stride + m * p.D, stride,
+                             [](int64_t) {});
     unit += count;
   }
 }
