@@ -143,9 +143,11 @@ def _import_extra(module: str, distribution: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        # What is missing may be something that the package itself needs.
+        missing = distribution if error.name == module else error.name
         raise InputError(
             f"this text encoder needs the package {distribution} ({error}); "
-            f"run: pip install {distribution}"
+            f"run: pip install {missing}"
         ) from error
 
 

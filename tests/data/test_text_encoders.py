@@ -83,6 +83,15 @@ def test_a_missing_extra(make, command: str, monkeypatch: pytest.MonkeyPatch) ->
         make()
 
 
+def test_an_extra_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'ftfy'", name="ftfy")
+
+    monkeypatch.setattr(text_encoders.importlib, "import_module", missing)
+    with pytest.raises(InputError, match="open_clip_torch .*'ftfy'.*pip install ftfy"):
+        openclip_encoder("ViT-B-16", "openai")
+
+
 def test_open_clip_without_weights() -> None:
     with pytest.raises(InputError, match="ViT-B-16 needs weights"):
         openclip_encoder("ViT-B-16", "")
