@@ -146,17 +146,7 @@ cudaError_t backward(const CudaBackward& a, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_backward(const CudaBackward& a, Dtype dtype, cudaStream_t stream) {
-  switch (dtype) {
-    case Dtype::kFloat32:
-      return backward<float>(a, stream);
-    case Dtype::kFloat64:
-      return backward<double>(a, stream);
-    case Dtype::kFloat16:
-      return backward<__half>(a, stream);
-    case Dtype::kBFloat16:
-      return backward<__nv_bfloat16>(a, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto element) { return backward<decltype(element)>(a, stream); });
 }
 
 }  // namespace pading_ops

@@ -156,6 +156,22 @@ cudaError_t with_layout(int64_t D, bool vectors, F f) {
   return f.template launch<Vec, 16>();
 }
 
+// Calls f with an element of the type that `dtype` names.
+template <typename F>
+cudaError_t with_type(Dtype dtype, F f) {
+  switch (dtype) {
+    case Dtype::kFloat32:
+      return f(float());
+    case Dtype::kFloat64:
+      return f(double());
+    case Dtype::kFloat16:
+      return f(__half());
+    case Dtype::kBFloat16:
+      return f(__nv_bfloat16());
+  }
+  return cudaErrorInvalidValue;
+}
+
 // Blocks for B * Q * M groups of `lanes` threads.
 inline int64_t blocks_for(const Problem& p, int lanes) {
   const int64_t groups = kThreads / lanes;

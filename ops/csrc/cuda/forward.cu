@@ -79,17 +79,7 @@ cudaError_t forward(const CudaForward& a, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_forward(const CudaForward& a, Dtype dtype, cudaStream_t stream) {
-  switch (dtype) {
-    case Dtype::kFloat32:
-      return forward<float>(a, stream);
-    case Dtype::kFloat64:
-      return forward<double>(a, stream);
-    case Dtype::kFloat16:
-      return forward<__half>(a, stream);
-    case Dtype::kBFloat16:
-      return forward<__nv_bfloat16>(a, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto element) { return forward<decltype(element)>(a, stream); });
 }
 
 }  // namespace pading_ops
