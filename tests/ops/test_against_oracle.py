@@ -39,6 +39,14 @@ def test_the_shapes_of_a_pixel_decoder(
     assert_matches_oracle(ms_deform_attn, arguments, rng)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_head_too_large_for_its_scratch(rng: torch.Generator, dtype: torch.dtype) -> None:
+    """On the CPU half types then take a head's channels in several passes."""
+    shapes = [(48, 48), (5, 6)]
+    arguments = make_arguments(rng, shapes, Q=40, M=2, D=32, P=4, dtype=dtype)
+    assert_matches_oracle(ms_deform_attn, arguments, rng)
+
+
 def test_points_on_pixel_centres_and_borders(rng: torch.Generator, device: str) -> None:
     arguments = make_arguments(rng, [(3, 4)], Q=1, P=63, dtype=torch.float64, device=device)
     x = (torch.arange(-2, 7) + 0.5) / 4

@@ -26,11 +26,12 @@ def ms_deform_attn_backward(value, shapes, starts, locations, weights, grad_outp
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
-def test_peak_memory_of_the_cpu() -> None:
-    """Forward + backward on two threads: no more than a tenth beyond the tensors themselves."""
+@pytest.mark.parametrize("used", [1, 2, 8])
+def test_peak_memory_of_the_cpu(used: int) -> None:
+    """Forward + backward on any number of threads: a tenth more than the tensors themselves."""
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(2)
+        torch.set_num_threads(used)
         peaks = measure_peaks("cpu", ["1024"], list(DTYPES))
     finally:
         torch.set_num_threads(threads)

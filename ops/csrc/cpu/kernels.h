@@ -42,8 +42,9 @@ struct BackwardArguments {
   void* grad_value;  // where not staged: zeroed beforehand
   void* grad_locations;
   void* grad_attention;
-  bool staged;   // always for half types: their gradients are summed in float32
-  int64_t room;  // for the rows of a head that are staged at a time: the largest level's
+  bool staged;       // always for half types: their gradients are summed in float32
+  int64_t room;      // for the rows of a head that are staged at a time: the largest level's
+  int64_t channels;  // of a head that are staged at a time: a divisor of D; D where not staged
 };
 
 // A kernel's `scratch` starts at a cache line; the wrapper reckons its size.

@@ -93,14 +93,15 @@ PADING_INLINE void prefetch(const T* p, int64_t count) {
   if (count > 0) __builtin_prefetch(p + count - 1, Write, Locality);
 }
 
-// Copies `rows` runs of `count` elements, without a call for the few that a run has.
-template <typename Real>
+// Copies `rows` runs of `count` elements, or adds them, without a call for the few that a run has.
+template <bool Add = false, typename Real>
 PADING_INLINE void copy_runs(int64_t rows, int64_t count, const Real* from, int64_t from_stride,
                              Real* to, int64_t to_stride) {
   for (int64_t row = 0; row < rows; ++row, from += from_stride, to += to_stride) {
     int64_t i = 0;
-    for (; i + 4 <= count; i += 4) store<4>(to + i, load<4>(from + i));
-    for (; i < count; ++i) to[i] = from[i];
+    for (; i + 4 <= count; i += 4)
+      store<4>(to + i, Add ? load<4>(to + i) + load<4>(from + i) : load<4>(from + i));
+    for (; i < count; ++i) to[i] = Add ? to[i] + from[i] : from[i];
   }
 }
 
@@ -340,12 +341,12 @@ PADING_INLINE void scatter(const Points<Real>& points, int64_t first, const T* g
   }
 }
 
-// One image, one head, levels [first, last): `value` and `grad_value` point at channel 0 of the
-// head in the first of these levels' rows.
+// One image, one head, levels [first, last), channels [channel, channel + a.channels) of the head:
+// `value` and `grad_value` point at the first of these channels in the first of these levels' rows.
 template <typename W, typename T, typename V, typename Real>
 PADING_INLINE void backward_levels(const BackwardArguments& a, int64_t b, int64_t m, int64_t first,
-                                   int64_t last, const V* value, Real* grad_value, int64_t stride,
-                                   Scratch scratch) {
+                                   int64_t last, int64_t channel, const V* value, Real* grad_value,
+                                   int64_t stride, Scratch scratch) {
   const Problem& p = a.sizes;
   Points<Real> points(last - first, p.P, scratch);
   points.set_levels(a.levels + first, last - first, p.P);
@@ -363,29 +364,61 @@ PADING_INLINE void backward_levels(const BackwardArguments& a, int64_t b, int64_
     Real* to_locations = static_cast<Real*>(a.grad_locations) + 2 * point;
     Real* to_attention = static_cast<Real*>(a.grad_attention) + point;
     __builtin_memset(dots, 0, 4 * count * n * sizeof(Real));
-    const T* grad_output = static_cast<const T*>(a.grad_output) + unit * p.D;
+    const T* grad_output = static_cast<const T*>(a.grad_output) + unit * p.D + channel;
     for (int64_t k = 0; k < count; ++k, grad_output += next) {
       points.fetch_next(k, locations, attention, next_points);
       prefetch<true>(to_locations + 2 * k * next_points, 2 * n);
       prefetch<true>(to_attention + k * next_points, n);
-      prefetch<false>(grad_output + 2 * kQueriesAhead * next, p.D);
-      for_parts<W>(p.D, [&](auto chunks, int64_t d, int64_t width) {
+      prefetch<false>(grad_output + 2 * kQueriesAhead * next, a.channels);
+      for_parts<W>(a.channels, [&](auto chunks, int64_t d, int64_t width) {
         scatter<W::Lanes, decltype(chunks)::value>(points, k * n, grad_output + d, value + d,
                                                    grad_value + d, stride, dots, width);
       });
     }
     small_gradients(padded_points(count * n), points.locations, points.attention, points.height,
                     points.width, dots, grad_locations, grad_attention);
-    copy_runs(count, 2 * n, grad_locations, 2 * n, to_locations, 2 * next_points);
-    copy_runs(count, n, grad_attention, n, to_attention, next_points);
+    // Linear in the dot products, and so sums over the channels.
+    if (channel == 0) {
+      copy_runs(count, 2 * n, grad_locations, 2 * n, to_locations, 2 * next_points);
+      copy_runs(count, n, grad_attention, n, to_attention, next_points);
+    } else {
+      copy_runs<true>(count, 2 * n, grad_locations, 2 * n, to_locations, 2 * next_points);
+      copy_runs<true>(count, n, grad_attention, n, to_attention, next_points);
+    }
+  }
+}
+
+// Likewise, with `value` and `grad_value` as stored, and `rows` rows in these levels.
+template <typename W, typename T>
+PADING_INLINE void backward_rows(const BackwardArguments& a, int64_t b, int64_t m, int64_t first,
+                                 int64_t last, int64_t channel, int64_t rows, const T* value,
+                                 T* grad_value, Scratch scratch) {
+  using Real = typename RealOf<T>::type;
+  const int64_t stride = a.sizes.M * a.sizes.D, width = a.channels;
+  if constexpr (sizeof(T) == sizeof(Real)) {
+    if (!a.staged) {
+      backward_levels<W, T>(a, b, m, first, last, channel, value, grad_value, stride, scratch);
+      return;
+    }
+  }
+  // A row of value and the sum of its gradient lie side by side: one stream to the memory.
+  Real* staged = scratch.take<Real>(2 * rows * width);
+  for (int64_t s = 0; s < rows; ++s) {
+    prefetch<false>(value + (s + kRowsAhead) * stride, width);
+    Real* row = staged + 2 * s * width;
+    convert<W::Lanes>(value + s * stride, row, width);
+    for (int64_t d = 0; d < width; ++d) row[width + d] = 0;
+  }
+  backward_levels<W, T>(a, b, m, first, last, channel, staged, staged + width, 2 * width, scratch);
+  for (int64_t s = 0; s < rows; ++s) {
+    prefetch<true>(grad_value + (s + kRowsAhead) * stride, width);
+    convert<W::Lanes>(staged + (2 * s + 1) * width, grad_value + s * stride, width);
   }
 }
 
 template <typename T, typename W>
-void backward(const BackwardArguments& a, int64_t begin, int64_t end, char* scratch_bytes) {
-  using Real = typename RealOf<T>::type;
+void backward(const BackwardArguments& a, int64_t begin, int64_t end, char* scratch) {
   const Problem& p = a.sizes;
-  const int64_t stride = p.M * p.D;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t b = unit / p.M, m = unit % p.M;
     for (int64_t first = 0, last = 0; first < p.L; first = last) {
@@ -393,29 +426,15 @@ void backward(const BackwardArguments& a, int64_t begin, int64_t end, char* scra
       int64_t rows = 0;
       while (last < p.L && rows + level_rows(a.levels[last]) <= a.room)
         rows += level_rows(a.levels[last++]);
-      const int64_t offset = (b * p.S + a.levels[first].start) * stride + m * p.D;
-      const T* value = static_cast<const T*>(a.value) + offset;
-      T* grad_value = static_cast<T*>(a.grad_value) + offset;
-      Scratch scratch{scratch_bytes};
-      if constexpr (sizeof(T) == sizeof(Real)) {
-        if (!a.staged) {
-          backward_levels<W, T>(a, b, m, first, last, value, grad_value, stride, scratch);
-          continue;
-        }
-      }
-      // A row of value and the sum of its gradient lie side by side: one stream to the memory.
-      Real* staged = scratch.take<Real>(2 * rows * p.D);
-      for (int64_t s = 0; s < rows; ++s) {
-        prefetch<false>(value + (s + kRowsAhead) * stride, p.D);
-        Real* row = staged + 2 * s * p.D;
-        convert<W::Lanes>(value + s * stride, row, p.D);
-        for (int64_t d = 0; d < p.D; ++d) row[p.D + d] = 0;
-      }
-      backward_levels<W, T>(a, b, m, first, last, staged, staged + p.D, 2 * p.D, scratch);
-      for (int64_t s = 0; s < rows; ++s) {
-        prefetch<true>(grad_value + (s + kRowsAhead) * stride, p.D);
-        convert<W::Lanes>(staged + (2 * s + 1) * p.D, grad_value + s * stride, p.D);
-      }
+      // Once even without channels: the small gradients are then zeros.
+      int64_t channel = 0;
+      do {
+        const int64_t offset = ((b * p.S + a.levels[first].start) * p.M + m) * p.D + channel;
+        backward_rows<W>(a, b, m, first, last, channel, rows,
+                         static_cast<const T*>(a.value) + offset,
+                         static_cast<T*>(a.grad_value) + offset, Scratch{scratch});
+        channel += a.channels;
+      } while (channel < p.D);
     }
   }
 }
@@ -448,7 +467,7 @@ void forward_any(const ForwardArguments& a, int64_t begin, int64_t end, char* sc
 template <typename T>
 void backward_any(const BackwardArguments& a, int64_t begin, int64_t end, char* scratch) {
   with_width<typename RealOf<T>::type>(
-      a.sizes.D, [&](auto width) { backward<T, decltype(width)>(a, begin, end, scratch); });
+      a.channels, [&](auto width) { backward<T, decltype(width)>(a, begin, end, scratch); });
 }
 
 }  // namespace

@@ -39,6 +39,35 @@ int64_t grain_size(int64_t work_per_unit) { return 1 + 65536 / (work_per_unit + 
 // A copy of a row costs as much as what it saves in about sixteen reads, four to a point.
 bool pays_to_stage(const Problem& p) { return p.Q * p.points() >= 4 * p.S; }
 
+// How the backward pass shares its scratch among threads, all of it together being less than a
+// tenth of the inputs, outputs and gradients. (The forward pass has more room: the gradients come
+// later.)
+struct BackwardPlan {
+  bool staged;
+  int64_t channels;  // of a head that are staged at a time
+  int64_t grain;     // units of work for a thread, at least
+};
+
+BackwardPlan plan_backward(const Problem& p, Dtype dtype, int64_t room) {
+  const bool half = dtype == Dtype::kFloat16 || dtype == Dtype::kBFloat16;
+  const int64_t real = real_size(dtype), stored = half ? 2 : real;
+  const int64_t tensors =
+      2 * p.B * p.M * (stored * p.D * (p.S + p.Q) + 3 * real * p.Q * p.points());
+  const int64_t budget = std::max<int64_t>(tensors / 11, 1 << 18);
+  const auto bytes = [&](int64_t channels) { return scratch_size(p, dtype, 2 * room * channels); };
+  const int64_t units = p.B * p.M, grain = grain_size(p.Q * p.points() * (3 * p.D + 16));
+  const int64_t threads = std::min<int64_t>(at::get_num_threads(), (units + grain - 1) / grain);
+
+  // Many threads do without, a sixth slower each.
+  if (!half && !(pays_to_stage(p) && threads * bytes(p.D) <= budget)) return {false, p.D, grain};
+  // Half types cannot: fewer channels at a time, down to the narrowest that is still a vector.
+  int64_t channels = p.D;
+  while (threads * bytes(channels) > budget && channels > 8 && (channels & (channels - 1)) == 0)
+    channels /= 2;
+  const int64_t fitting = std::max<int64_t>(budget / bytes(channels), 1);
+  return {true, channels, std::max(grain, (units + fitting - 1) / fitting)};
+}
+
 // Cache lines start at the scratch's own.
 class AlignedBytes {
  public:
@@ -146,14 +175,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
   const at::Tensor grads = grad_output.contiguous(), values = value.contiguous(),
                    locations = sampling_locations.contiguous(),
                    attention = attention_weights.contiguous();
-  const bool half = call.dtype == Dtype::kFloat16 || call.dtype == Dtype::kBFloat16;
-  const bool staged = half || pays_to_stage(p);
+  int64_t room = 0;
+  for (const Level& level : levels) room = std::max(room, level_rows(level));
+  const BackwardPlan plan = plan_backward(p, call.dtype, room);
   // Without queries no kernel runs.
-  at::Tensor grad_value = staged && p.Q > 0 ? at::empty_like(values) : at::zeros_like(values);
+  at::Tensor grad_value = plan.staged && p.Q > 0 ? at::empty_like(values) : at::zeros_like(values);
   at::Tensor grad_locations = at::empty_like(locations), grad_attention = at::empty_like(attention);
   if (p.B * p.Q * p.M > 0) {
-    int64_t room = 0;
-    for (const Level& level : levels) room = std::max(room, level_rows(level));
     const BackwardArguments arguments{p,
                                       levels.data(),
                                       grads.const_data_ptr(),
@@ -163,12 +191,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
                                       grad_value.mutable_data_ptr(),
                                       grad_locations.mutable_data_ptr(),
                                       grad_attention.mutable_data_ptr(),
-                                      staged,
-                                      room};
+                                      plan.staged,
+                                      room,
+                                      plan.channels};
     const auto kernel = kernels().backward[int(call.dtype)];
-    const int64_t grain = grain_size(p.Q * p.points() * (3 * p.D + 16));
-    at::parallel_for(0, p.B * p.M, grain, [&](int64_t begin, int64_t end) {
-      AlignedBytes scratch(scratch_size(p, call.dtype, staged ? 2 * room * p.D : 0));
+    const int64_t staged = plan.staged ? 2 * room * plan.channels : 0;
+    at::parallel_for(0, p.B * p.M, plan.grain, [&](int64_t begin, int64_t end) {
+      AlignedBytes scratch(scratch_size(p, call.dtype, staged));
       kernel(arguments, begin, end, scratch.get());
     });
   }
