@@ -143,6 +143,8 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     # Folder that tools/store_embeddings.py made, for the same weights, data and augmentation. "":
     # a run that wants one makes its own first, in OUTPUT_DIR/embeddings, as the keys below say.
     st.PATH = ""
+    # Images that a store is made of, drawn by SEED; 0: the whole training set.
+    st.IMAGES = 0
     # How often each image is seen, augmented anew each time.
     st.AUGMENTATIONS = 1
     # Share of unmatched queries to keep, in (0, 1]; the loss weighs them up by its inverse.

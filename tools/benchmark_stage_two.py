@@ -9,8 +9,8 @@ busy machine disturbs them alike. Printed are the median turn's step of each, an
 random (no MODEL.WEIGHTS): speed does not depend on them. KEY VALUE pairs behind the options
 override the configuration, such as MODEL.DEVICE cpu.
 
-A training set may stand for a larger one: --training-images 118287 multiplies the time that the
-store's making took to COCO's size.
+A training set may stand for a larger one: --stored-images 118287 multiplies the time that the
+store's making took to COCO's size, or to the share of it that MODEL.STORE.IMAGES would choose.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("--config-file", default=str(_CONFIG), help="default: %(default)s")
     add("--iterations", type=int, default=20000, help="of the run in question (%(default)s)")
-    add("--training-images", type=int, help="of the run in question (default: those there are)")
+    add("--stored-images", type=int, help="that a store is made of (default: those there are)")
     add("--rounds", type=int, default=5, help="turns of each source (%(default)s)")
     add("--image-steps", type=int, default=10, help="steps from images in a turn (%(default)s)")
     add("--stored-steps", type=int, default=100, help="stored steps in a turn (%(default)s)")
@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
     add("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
     args = parser.parse_args()
     counts = (args.iterations, args.rounds, args.image_steps, args.stored_steps)
-    if min(*counts, args.training_images or 1) < 1:
+    if min(*counts, args.stored_images or 1) < 1:
         parser.error("numbers of steps, rounds and images: at least 1")
     return args
 
@@ -143,17 +143,17 @@ def summary(
     Args:
         args: says which run.
         making: seconds that the store took.
-        images: in the training set.
+        images: that it was made of.
         steps: seconds of a step in each turn, by source.
     """
     medians = {name: statistics.median(taken) for name, taken in steps.items()}
-    wanted = args.training_images or images
+    wanted = args.stored_images or images
     once = {"images": 0.0, "stored": making * wanted / images}
     runs = {name: once[name] + args.iterations * median for name, median in medians.items()}
     return {
         "iterations": args.iterations,
-        "training images": wanted,
-        "images the store was made of": images,
+        "stored images": wanted,
+        "of which here": images,
         "seconds": {
             name: {
                 "store": once[name],

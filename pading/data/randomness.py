@@ -22,6 +22,8 @@ class Stream(enum.IntEnum):
     """Points, noise, dropout and drawn classes; then iteration and process."""
     EMBEDDINGS = 3
     """Points of the matching when embeddings are stored; then the batch's first image."""
+    SAMPLE = 4
+    """Which images of the training set are stored."""
 
 
 def generator(seed: int, *where: int) -> np.random.Generator:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pading.data.batches import TrainingBatches, training_entries
 from pading.data.randomness import Stream, generator, seed_everything
-from pading.engine.extraction import Extraction, check_store_settings
+from pading.engine.extraction import Extraction, check_store_settings, stored_entries
 from pading.engine.loop import in_parts
 from pading.engine.store import HEADER, EmbeddingStore, Header
 from pading.errors import InputError
@@ -75,7 +75,7 @@ class StoredEmbeddings:
         """The files of the images that the embeddings in an iteration come from."""
         items = torch.bucketize(self._rows(iteration), self._store.starts, right=True) - 1
         numbers = (items % self._store.header.images).unique()
-        entries = training_entries(self.cfg)
+        entries = stored_entries(training_entries(self.cfg), self._store.header.settings)
         return [entries[number]["file_name"] for number in numbers.tolist()]
 
     def _rows(self, iteration: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
-from pading.data.randomness import Stream, seed_everything
+from pading.data.randomness import Stream, generator, seed_everything
 from pading.data.splits import ClassSplit
 from pading.engine.store import (
     DTYPES,
@@ -54,17 +55,22 @@ class Extraction:
         """
         check_store_settings(cfg)
         self.cfg, self.model = cfg, model
-        self.entries = training_entries(cfg)
+        everything = training_entries(cfg)
         split, segmenter = model.split, cfg.MODEL.SEGMENTER
+        settings = {key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"}
+        settings |= {"SEED": max(cfg.SEED, 0), "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH}
+        self.entries = stored_entries(everything, settings)
+        lost = _classes(everything) - _classes(self.entries)
+        self.lost = sorted(split.names[k] for k in lost)
+        """Classes of the training set of which MODEL.STORE.IMAGES leaves no segment."""
         self.header = Header(
             weights=segmenter_checksum(model),
             classes=sorted(split.names[i] for i in split.seen),
             data_sets=list(cfg.DATASETS.TRAIN),
-            data=content_checksum([_content(entry, split) for entry in self.entries]),
+            data=content_checksum([_content(entry, split) for entry in everything]),
             input={f"INPUT.{key}": cfg.INPUT[key] for key in _INPUT_KEYS}
             | {f"MODEL.SEGMENTER.LOSS.{key}": segmenter.LOSS[key] for key in _LOSS_KEYS},
-            settings={key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"}
-            | {"SEED": max(cfg.SEED, 0), "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH},
+            settings=settings,
             images=len(self.entries),
             width=segmenter.HIDDEN_DIM,
         )
@@ -76,7 +82,7 @@ class Extraction:
         share = self.header.settings["NO_OBJECT_SHARE"]
         rows = 0.0
         for entry in self.entries:
-            segments = entry.get("segments_info", entry.get("annotations"))
+            segments = _segments(entry)
             matched = queries if segments is None else min(len(segments), queries)
             rows += matched + share * (queries - matched)
         itemsize = DTYPES[self.header.settings["DTYPE"]].itemsize
@@ -111,6 +117,12 @@ class Extraction:
             *(folder, self.header.images, self.header.settings["AUGMENTATIONS"]),
             *(size / 1e6, len(left), len(shards)),
         )
+        if self.lost and part == 0:
+            logger.warning(
+                "MODEL.STORE.IMAGES %d: no segment of %s is among them, so stage 2 learns nothing "
+                "more of these classes; take more images, or another SEED",
+                *(self.header.images, ", ".join(self.lost)),
+            )
         if needed > room:
             raise InputError(
                 f"{folder}: about {needed / 1e9:.1f} GB are needed and {room / 1e9:.1f} GB free; "
@@ -155,9 +167,39 @@ class Extraction:
         return torch.cat(embeddings), torch.cat(labels), torch.cat(counts)
 
 
+def stored_entries(
+    entries: list[dict[str, Any]], settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Those of a training set's entries that a store with such settings is made of, in order.
+
+    Raises:
+        InputError: more than there are.
+    """
+    count = settings.get("IMAGES", 0)  # which older stores do not have
+    if count > len(entries):
+        raise InputError(
+            f"MODEL.STORE.IMAGES is {count}, and the training set has {len(entries)} images; "
+            "0 takes them all"
+        )
+    if not count:
+        return entries
+    random = generator(settings["SEED"], Stream.SAMPLE)
+    return [entries[n] for n in sorted(random.choice(len(entries), count, replace=False))]
+
+
+def _classes(entries: list[dict[str, Any]]) -> set[int]:
+    """That occur, where entries list their segments (label maps alone do not)."""
+    return {s["category_id"] for entry in entries for s in _segments(entry) or ()}
+
+
+def _segments(entry: dict[str, Any]) -> list[dict[str, Any]] | None:
+    segments: list[dict[str, Any]] | None = entry.get("segments_info", entry.get("annotations"))
+    return segments
+
+
 def _content(entry: dict[str, Any], split: ClassSplit) -> list:
     """What an entry shows: file, id, and its segments' ids and classes by name."""
-    segments = entry.get("segments_info", entry.get("annotations")) or []
+    segments = _segments(entry) or []
     shown = [[s.get("id"), split.names[s["category_id"]], s.get("bbox")] for s in segments]
     return [Path(entry["file_name"]).name, entry["image_id"], shown]
 
@@ -179,6 +221,6 @@ def check_store_settings(cfg: CfgNode) -> None:
         raise InputError(
             f"MODEL.STORE.NO_OBJECT_SHARE is {s.NO_OBJECT_SHARE}; it is more than 0, at most 1"
         )
-    for key in ("AUGMENTATIONS", "SHARD_IMAGES"):
-        if s[key] < 1:
-            raise InputError(f"MODEL.STORE.{key} is {s[key]}; it is at least 1")
+    for key, least in (("AUGMENTATIONS", 1), ("SHARD_IMAGES", 1), ("IMAGES", 0)):
+        if s[key] < least:
+            raise InputError(f"MODEL.STORE.{key} is {s[key]}; it is at least {least}")

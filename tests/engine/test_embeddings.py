@@ -8,6 +8,7 @@ import torch
 from detectron2.modeling import build_model
 
 import pading
+from pading.data.batches import training_entries
 from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
 from pading.engine.embeddings import StoredEmbeddings, open_store, uses_stored_embeddings
@@ -104,3 +105,29 @@ def test_where_embeddings_come_from(cfg, tmp_path: Path) -> None:
     cfg.MODEL.ZERO_SHOT.SOURCE = "memory"
     with pytest.raises(InputError, match="SOURCE is 'memory'"):
         uses_stored_embeddings(cfg)
+
+
+def test_some_of_the_images_can_stand_for_all(cfg, seed: int, tmp_path: Path, caplog) -> None:
+    store = tmp_path / "store"
+    cfg.SEED, cfg.MODEL.STORE.IMAGES = seed % 1000, 2
+    model = build_model(cfg)
+    extraction = Extraction(cfg, model)
+    chosen = [entry["file_name"] for entry in extraction.entries]
+    assert chosen == [entry["file_name"] for entry in Extraction(cfg, model).entries]
+    extraction.write(store)
+    everything = training_entries(cfg)
+    classes = [{s["category_id"] for s in entry["segments_info"]} for entry in everything]
+    kept = {
+        k for e, ks in zip(everything, classes, strict=True) for k in ks if e["file_name"] in chosen
+    }
+    lost = set().union(*classes) - kept
+    assert lost
+    assert all(model.split.names[k] in caplog.text for k in lost)
+    # It is a store of the same training set, whatever stage 2 would have stored itself.
+    cfg.MODEL.STORE.IMAGES, cfg.MODEL.STORE.PATH = 0, str(store)
+    stored = StoredEmbeddings(cfg, model, seed)
+    next(stored.starting_at(0))
+    assert set().union(*(stored.image_names(n) for n in range(40))) == set(chosen)
+    cfg.MODEL.STORE.IMAGES = IMAGES + 1
+    with pytest.raises(InputError, match="IMAGES is 6, and the training set has 5 images"):
+        Extraction(cfg, model)

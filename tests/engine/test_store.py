@@ -203,7 +203,13 @@ def test_too_little_room(configure: Callable, tmp_path: Path, seed: int, monkeyp
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("DTYPE", "int8"), ("NO_OBJECT_SHARE", 0.0), ("AUGMENTATIONS", 0), ("SHARD_IMAGES", 0)],
+    [
+        ("DTYPE", "int8"),
+        ("NO_OBJECT_SHARE", 0.0),
+        ("AUGMENTATIONS", 0),
+        ("SHARD_IMAGES", 0),
+        ("IMAGES", -1),
+    ],
 )
 def test_settings_that_cannot_be(key: str, value: object, configure: Callable) -> None:
     cfg = configure(f"MODEL.STORE.{key}", value)

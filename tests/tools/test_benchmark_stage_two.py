@@ -11,7 +11,7 @@ from pading.data.splits import load_split
 from pading.engine.embeddings import ImageEmbeddings, StoredEmbeddings
 from tests.runs import arguments, run
 
-OPTIONS = "--iterations 10 --training-images 40 --rounds 2 --image-steps 1 --stored-steps 3 --json"
+OPTIONS = "--iterations 10 --stored-images 40 --rounds 2 --image-steps 1 --stored-steps 3 --json"
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_both_sources_are_timed(
     for taken in (images, stored):
         assert 0 < taken["step, fastest turn"] <= taken["step"] <= taken["step, slowest turn"]
         assert taken["run"] == pytest.approx(taken["store"] + 10 * taken["step"])
-    assert report["images the store was made of"] == 4
+    assert (report["stored images"], report["of which here"]) == (40, 4)
     assert report["ratio of runs"] == pytest.approx(images["run"] / stored["run"])
 
 
