@@ -1,5 +1,6 @@
 // Vectors of floating-point numbers and how stored types become them, for the instruction set that
 // the including file is compiled for. Included by kernels_impl.h alone, inside its namespace.
+#pragma once
 
 #define PADING_METHOD inline __attribute__((always_inline))  // of a class: not static
 
