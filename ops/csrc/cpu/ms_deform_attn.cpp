@@ -53,7 +53,7 @@ BackwardPlan plan_backward(const Problem& p, Dtype dtype, int64_t room) {
   const int64_t real = real_size(dtype), stored = half ? 2 : real;
   const int64_t tensors =
       2 * p.B * p.M * (stored * p.D * (p.S + p.Q) + 3 * real * p.Q * p.points());
-  const int64_t budget = std::max<int64_t>(tensors / 11, 1 << 18);
+  const int64_t budget = std::max<int64_t>(tensors * 3 / 32, 1 << 18);
   const auto bytes = [&](int64_t channels) { return scratch_size(p, dtype, 2 * room * channels); };
   const int64_t units = p.B * p.M, grain = grain_size(p.Q * p.points() * (3 * p.D + 16));
   const int64_t threads = std::min<int64_t>(at::get_num_threads(), (units + grain - 1) / grain);
