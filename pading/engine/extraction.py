@@ -60,9 +60,11 @@ class Extraction:
         settings = {key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"}
         settings |= {"SEED": max(cfg.SEED, 0), "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH}
         self.entries = stored_entries(everything, settings)
-        lost = _classes(everything) - _classes(self.entries)
-        self.lost = sorted(split.names[k] for k in lost)
+        self.lost: list[str] = []
         """Classes of the training set of which MODEL.STORE.IMAGES leaves no segment."""
+        if len(self.entries) < len(everything):
+            lost = _classes(everything) - _classes(self.entries)
+            self.lost = sorted(split.names[k] for k in lost)
         self.header = Header(
             weights=segmenter_checksum(model),
             classes=sorted(split.names[i] for i in split.seen),
