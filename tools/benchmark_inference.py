@@ -11,7 +11,6 @@ pairs behind the options override the configuration, such as MODEL.DEVICE cpu.
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from unittest import mock
 import torch
 from detectron2.modeling import build_model
 from pading_ops import HAS_EXTENSION, ms_deform_attn, ms_deform_attn_reference
+from script_timing import now
 from torch import nn
 from tqdm import tqdm
 
@@ -110,9 +110,9 @@ def _run(
 ) -> dict[str, float]:
     taken: dict[str, float] = {}
     with torch.inference_mode(), _timed(stages, taken):
-        begin = _now(model.device)
+        begin = now(model.device)
         model(inputs)
-        total = _now(model.device) - begin
+        total = 1e3 * (now(model.device) - begin)
     taken["results"] = total - sum(taken.values())
     taken["all"] = total
     return taken
@@ -127,10 +127,10 @@ def _timed(stages: dict[str, nn.Module], taken: dict[str, float]) -> Iterator[No
         device = next(module.parameters()).device
 
         def before(*_: object, name: str = name, device: torch.device = device) -> None:
-            begun[name] = _now(device)
+            begun[name] = now(device)
 
         def after(*_: object, name: str = name, device: torch.device = device) -> None:
-            taken[name] = taken.get(name, 0.0) + _now(device) - begun[name]
+            taken[name] = taken.get(name, 0.0) + 1e3 * (now(device) - begun[name])
 
         handles.append(module.register_forward_pre_hook(before))
         handles.append(module.register_forward_hook(after))
@@ -139,13 +139,6 @@ def _timed(stages: dict[str, nn.Module], taken: dict[str, float]) -> Iterator[No
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _now(device: torch.device) -> float:
-    """Milliseconds, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return 1e3 * time.perf_counter()
 
 
 if __name__ == "__main__":

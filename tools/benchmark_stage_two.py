@@ -17,7 +17,6 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
+from script_timing import now
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
@@ -37,6 +37,7 @@ from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
 from pading.engine.setup import exit_on_input_error
 from pading.engine.solver import amp_dtype
+from pading.engine.store import EmbeddingStore
 from pading.engine.trainer import build_embeddings
 from pading.errors import InputError
 from pading.modeling.pading import PADing
@@ -68,8 +69,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with tempfile.TemporaryDirectory(prefix="pading_stage_two_") as folder:
-        store = Path(folder) / "store"
-        given = [*args.overrides, "MODEL.STORE.PATH", str(store)]
+        given = [*args.overrides, "MODEL.STORE.PATH", folder]
         stored = load_config(args.config_file, [*given, _ZSL + "SOURCE", "stored"])
         published = (_ZSL + "SOURCE", "images", _ZSL + "CLASS_BALANCED", "False")
         images = load_config(args.config_file, [*given, *published])
@@ -79,11 +79,11 @@ def main() -> None:
             raise InputError(f"{args.config_file}: stage 2 is timed; give its configuration")
         Checkpointer(model).load(stored.MODEL.WEIGHTS)
         extraction = Extraction(stored, model)
-        begin = _now(model.device)
-        extraction.write(store)
-        making = _now(model.device) - begin
+        begin = now(model.device)
+        extraction.write(folder)
+        making = now(model.device) - begin
         counts = {"images": (images, args.image_steps), "stored": (stored, args.stored_steps)}
-        steps = measure(model, counts, args.rounds)
+        steps = measure(model, open_store(stored, model), counts, args.rounds)
     report = {
         "configuration": args.config_file,
         "device": str(model.device),
@@ -96,31 +96,31 @@ def main() -> None:
 
 
 def measure(
-    model: PADing, sources: Mapping[str, tuple[CfgNode, int]], rounds: int
+    model: PADing,
+    store: EmbeddingStore,
+    sources: Mapping[str, tuple[CfgNode, int]],
+    rounds: int,
 ) -> dict[str, list[float]]:
     """Seconds that a step takes in each turn (on average), by source.
 
     Args:
         model: learns; all sources go on with the same weights.
+        store: of the source that takes one.
         sources: configuration and steps in a turn, by name.
         rounds: turns of each source.
     """
-    stores = {
-        name: open_store(cfg, model) if cfg.MODEL.ZERO_SHOT.SOURCE == "stored" else None
-        for name, (cfg, _) in sources.items()
-    }
     seconds: dict[str, list[float]] = {name: [] for name in sources}
     for turn in tqdm(range(rounds), "rounds", leave=False):
         for name, (cfg, count) in sources.items():
             loop = TrainingLoop(
                 model,
-                build_embeddings(cfg, model, turn, stores[name]),
+                build_embeddings(cfg, model, turn, store),
                 build_optimizer(cfg, model),
                 interruption=Interruption(),
                 amp_dtype=amp_dtype(cfg),
             )
             # Workers that load images are ahead by two batches each when the first comes.
-            ahead = 1 + (2 * cfg.DATALOADER.NUM_WORKERS if stores[name] is None else 0)
+            ahead = 1 + 2 * cfg.DATALOADER.NUM_WORKERS
             seconds[name].append(statistics.mean(_steps(loop, ahead, count)))
     return seconds
 
@@ -129,9 +129,9 @@ def _steps(loop: TrainingLoop, uncounted: int, counted: int) -> list[float]:
     device, taken = loop.model.device, []
     with EventStorage(0) as loop.storage:
         for loop.iter in range(uncounted + counted):
-            begin = _now(device)
+            begin = now(device)
             loop.run_step()
-            taken.append(_now(device) - begin)
+            taken.append(now(device) - begin)
     return taken[uncounted:]
 
 
@@ -178,13 +178,6 @@ def table(report: Mapping[str, Any]) -> str:
         ratio = f"{cells[0] / cells[1]:9.1f}" if cells[0] else ""
         lines.append(f"{row:24}{cells[0]:12.4g}{cells[1]:12.4g}{ratio}")
     return "\n".join(lines)
-
-
-def _now(device: torch.device) -> float:
-    """Seconds, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 if __name__ == "__main__":
