@@ -203,8 +203,9 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.GENERATOR_LR = 5e-4
     # The whole gradient's norm is clipped, as in Mask2Former, where clipping is on.
     cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
-    # Type of mixed precision where SOLVER.AMP.ENABLED: "float16" or "bfloat16".
-    cfg.SOLVER.AMP.DTYPE = "float16"
+    # Type of mixed precision where SOLVER.AMP.ENABLED: "float16", "bfloat16", or "auto", which is
+    # float16 on a GPU and none (float32) on a CPU.
+    cfg.SOLVER.AMP.DTYPE = "auto"
     # Parts that a process's share of a batch is cut into, to run one after another in less memory.
     # Stage 1's losses are means over the parts; stage 2's are those of the whole batch.
     cfg.SOLVER.ACCUMULATION_STEPS = 1

@@ -22,6 +22,7 @@ from pading.data.batches import TrainingBatches, training_entries
 from pading.data.randomness import Stream, generator, seed_everything
 from pading.engine.extraction import Extraction, check_store_settings, stored_entries
 from pading.engine.loop import in_parts
+from pading.engine.precision import autocast
 from pading.engine.store import HEADER, EmbeddingStore, Header
 from pading.errors import InputError
 from pading.modeling.pading import PADing
@@ -131,8 +132,7 @@ class ImageEmbeddings:
         return self.images.image_names(iteration)
 
     def _labelled(self, images: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
-        on = self.amp_dtype is not None
-        with torch.autocast(self.model.device.type, self.amp_dtype, enabled=on):
+        with autocast(self.model.device, self.amp_dtype):
             return self.model.labelled_embeddings(images)
 
 

@@ -17,6 +17,7 @@ from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
 from pading.data.randomness import Stream, generator, seed_everything
 from pading.data.splits import ClassSplit
+from pading.engine.precision import amp_dtype, autocast
 from pading.engine.store import (
     DTYPES,
     Header,
@@ -58,7 +59,12 @@ class Extraction:
         everything = training_entries(cfg)
         split, segmenter = model.split, cfg.MODEL.SEGMENTER
         settings = {key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"}
-        settings |= {"SEED": max(cfg.SEED, 0), "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH}
+        self.amp_dtype = amp_dtype(cfg)
+        settings |= {
+            "SEED": max(cfg.SEED, 0),
+            "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH,
+            "AMP": str(self.amp_dtype or torch.float32).removeprefix("torch."),
+        }
         self.entries = stored_entries(everything, settings)
         self.lost: list[str] = []
         """Classes of the training set of which MODEL.STORE.IMAGES leaves no segment."""
@@ -158,7 +164,8 @@ class Extraction:
         embeddings, labels, counts = [], [], []
         for (first, *_), batch in zip(batches, loader, strict=True):
             seed_everything(seed, Stream.EMBEDDINGS, *first)
-            found, found_labels = self.model.labelled_embeddings(batch)
+            with autocast(self.model.device, self.amp_dtype):
+                found, found_labels = self.model.labelled_embeddings(batch)
             found_labels = stored[found_labels.cpu()].unflatten(0, (len(batch), -1))
             kept = found_labels < len(self.header.classes)
             kept |= torch.rand(kept.shape) < settings["NO_OBJECT_SHARE"]

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pading.data.randomness import Stream, seed_everything
 from pading.engine.interruption import Interruption
+from pading.engine.precision import autocast
 from pading.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -88,11 +89,11 @@ class TrainingLoop(SimpleTrainer):
         """Whether a process was asked to stop; the same in all processes after a step."""
         self._started: Iterator[Any] | None = None
         self._statistics = _Statistics(model)
-        self.device_type = next(model.parameters()).device.type
+        self.device = next(model.parameters()).device
         self.amp_dtype = amp_dtype
         # Only float16 has so little range that the loss must be scaled.
         self.grad_scaler = torch.amp.GradScaler(
-            self.device_type, enabled=amp_dtype == torch.float16
+            self.device.type, enabled=amp_dtype == torch.float16
         )
 
     def run_step(self) -> None:
@@ -134,8 +135,7 @@ class TrainingLoop(SimpleTrainer):
             # Processes exchange gradients once, with the last part.
             alone = number < len(parts) and isinstance(self.model, DistributedDataParallel)
             with self.model.no_sync() if alone else nullcontext():
-                enabled = self.amp_dtype is not None
-                with torch.autocast(self.device_type, self.amp_dtype, enabled=enabled):
+                with autocast(self.device, self.amp_dtype):
                     losses = self.model(part)
                 values = torch.stack(list(losses.values())) / len(parts)
                 self.grad_scaler.scale(values.sum()).backward()

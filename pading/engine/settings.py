@@ -163,7 +163,7 @@ RULES: dict[str, Rule] = {
         for key in ("BASE_LR", "GENERATOR_LR", "GAMMA", "BACKBONE_MULTIPLIER", "WARMUP_ITERS")
     },
     **{f"SOLVER.WEIGHT_DECAY{suffix}": _NOT_NEGATIVE for suffix in ("", "_NORM", "_EMBED")},
-    "SOLVER.AMP.DTYPE": _one_of("float16", "bfloat16"),
+    "SOLVER.AMP.DTYPE": _one_of("auto", "float16", "bfloat16"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": _one_of("full_model"),
     "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": _POSITIVE,
     "SOLVER.CLIP_GRADIENTS.NORM_TYPE": Rule(

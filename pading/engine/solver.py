@@ -1,10 +1,10 @@
 """Settings of SOLVER, DATALOADER and TEST that cannot be honoured, refused before training."""
 
-import torch
 from detectron2.config import CfgNode, get_cfg
 
 from pading.config import add_pading_config
 from pading.engine.embeddings import uses_stored_embeddings
+from pading.engine.precision import amp_dtype
 from pading.errors import InputError
 
 # Keys that a stage has no use for, and why; any value but the default is refused.
@@ -65,22 +65,6 @@ def check_solver(cfg: CfgNode, processes: int = 1, training: bool = True) -> Non
             f"TEST.BEST_METRIC is {cfg.TEST.BEST_METRIC!r}, but DATASETS.TEST names no data set to "
             "measure it on"
         )
-
-
-def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    """The type of mixed precision that SOLVER.AMP asks for; None for float32.
-
-    Raises:
-        InputError: an unknown type.
-    """
-    if not cfg.SOLVER.AMP.ENABLED:
-        return None
-    types = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-    if cfg.SOLVER.AMP.DTYPE not in types:
-        raise InputError(
-            f"SOLVER.AMP.DTYPE is {cfg.SOLVER.AMP.DTYPE!r}; use one of {', '.join(types)}"
-        )
-    return types[cfg.SOLVER.AMP.DTYPE]
 
 
 def _refuse_changed(cfg: CfgNode, useless: dict[str, str]) -> None:

@@ -20,10 +20,12 @@ from pading.engine.hooks import Checkpoints, Evaluation
 from pading.engine.interruption import Interruption
 from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
+from pading.engine.precision import amp_dtype
 from pading.engine.run_checkpoints import RunCheckpointer
-from pading.engine.solver import amp_dtype
 from pading.engine.store import EmbeddingStore
 from pading.modeling.pading import PADing
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
@@ -52,12 +54,15 @@ class Trainer(DefaultTrainer):
         on_cpu: dict[str, Any] = {"device_ids": None} if cfg.MODEL.DEVICE == "cpu" else {}
         model = create_ddp_model(model, broadcast_buffers=False, **on_cpu)
         self.interruption = interruption or Interruption()
+        dtype = amp_dtype(cfg)
+        if cfg.SOLVER.AMP.ENABLED:
+            logger.info("Mixed precision (SOLVER.AMP.DTYPE): %s", dtype or "none on this device")
         self._trainer = TrainingLoop(
             model,
             batches,
             optimizer,
             interruption=self.interruption,
-            amp_dtype=amp_dtype(cfg),
+            amp_dtype=dtype,
             accumulation_steps=parts,
             max_skipped_steps=cfg.SOLVER.MAX_SKIPPED_STEPS,
         )

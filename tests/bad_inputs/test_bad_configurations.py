@@ -71,7 +71,7 @@ CHOICES = [
     _set("SOLVER.OPTIMIZER", "ADAM", "one of 'ADAMW', 'SGD'"),
     _set("SOLVER.LR_SCHEDULER_NAME", "Cosine", "one of 'WarmupMultiStepLR'"),
     _set("SOLVER.WARMUP_METHOD", "fast", "one of 'linear', 'constant'"),
-    _set("SOLVER.AMP.DTYPE", "int8", "one of 'float16', 'bfloat16'"),
+    _set("SOLVER.AMP.DTYPE", "int8", "one of 'auto', 'float16', 'bfloat16'"),
     _set("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "norm", "one of 'full_model'"),
 ]
 RANGES = [

@@ -26,7 +26,7 @@ from tests.runs import FROM_IMAGES, ROOT, UNSCORED, metrics, train
         ("pretrain", "SOLVER.ACCUMULATION_STEPS", 0, "it is at least 1"),
         ("pretrain", "SOLVER.ACCUMULATION_STEPS", 5, "give a multiple of 5"),
         ("pretrain", "SOLVER.IMS_PER_BATCH", 0, "give a multiple of"),
-        ("pretrain", "SOLVER.AMP.DTYPE", "int8", "use one of float16, bfloat16"),
+        ("pretrain", "SOLVER.AMP.DTYPE", "int8", "use one of auto, float16, bfloat16"),
         ("pretrain", "TEST.PRECISE_BN.ENABLED", True, "could not be resumed"),
         ("PADing", "SOLVER.BACKBONE_MULTIPLIER", 0.5, "keeps the backbone as it is"),
         ("PADing", "SOLVER.WEIGHT_DECAY_NORM", 0.1, "norms as they are"),

@@ -119,6 +119,25 @@ def test_share_of_unmatched_queries_and_half_precision(
     assert (whole.no_object_share, some.no_object_share) == (1.0, 0.25)
 
 
+def test_mixed_precision_is_that_of_stage_two_and_noted(
+    configure: Callable, tmp_path: Path, seed: int
+) -> None:
+    whole = configure()
+    mixed = configure("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat16")
+    model = build_model(whole)
+    stores = {}
+    for cfg, name in ((whole, "float32"), (mixed, "bfloat16")):
+        extraction = Extraction(cfg, model)
+        assert extraction.header.settings["AMP"] == name
+        extraction.write(tmp_path / name)
+        stores[name] = EmbeddingStore(tmp_path / name, model.split)
+    rows = torch.arange(len(stores["float32"].labels))
+    exact, near = (store.embeddings(rows) for store in stores.values())
+    assert 1e-4 < (exact - near).abs().mean() < 0.05, "layer-normed: of size 1"
+    with pytest.raises(InputError, match="made with other settings"):
+        Extraction(mixed, model).write(tmp_path / "float32")
+
+
 def test_labels_follow_the_names_of_another_split(
     configure: Callable, tmp_path: Path, seed: int
 ) -> None:
