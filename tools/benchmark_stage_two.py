@@ -35,8 +35,8 @@ from pading.engine.extraction import Extraction
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
-from pading.engine.setup import exit_on_input_error
 from pading.engine.precision import amp_dtype
+from pading.engine.setup import exit_on_input_error
 from pading.engine.store import EmbeddingStore
 from pading.engine.trainer import build_embeddings
 from pading.errors import InputError
