@@ -6,6 +6,9 @@ random numbers that seed, iteration and its place in the batch determine, so it 
 which process or worker loads it.
 """
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -96,6 +99,7 @@ class TrainingBatches:
                 batch_sampler=_Places(self, iteration),
                 num_workers=self.num_workers,
                 collate_fn=list,
+                worker_init_fn=_leave_signals_to_parent,
             )
         )
 
@@ -131,6 +135,25 @@ class _Places(Sampler[list[Place]]):
         for iteration, numbers in enumerate(left, self.start):
             places: list[Place] = [(iteration, i, number) for i, number in enumerate(numbers)]
             yield places[self.batches.share]
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Have a loader's worker outlive the signals that stop a run.
+
+    Ctrl-C, torchrun and Slurm send them to all processes of a run, workers included, and one that
+    loses a worker stops at once with an error, rather than after its step with a checkpoint.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told_by(parent: int) -> None:
+    """End this process when that one sends SIGTERM, which is how PyTorch ends a stuck worker."""
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def share_of_batch(images_per_batch: int) -> slice:

@@ -1,5 +1,8 @@
 """Training batches are a function of seed and iteration, whoever loads them."""
 
+import multiprocessing
+import os
+import signal
 from itertools import islice
 
 import numpy as np
@@ -35,6 +38,29 @@ def test_batches_can_begin_anywhere(seed: int) -> None:
     drawn = [entry["drawn"] for batch in whole for entry in batch]
     assert len(set(drawn)) == len(drawn)
     assert list(islice(batches(seed + 1).starting_at(0), 8)) != whole
+
+
+def test_workers_outlive_the_signals_that_stop_a_run(seed: int) -> None:
+    """Those go to all of its processes, but one of them has yet to write a checkpoint."""
+    whole = list(islice(batches(seed).starting_at(0), 8))
+    others = set(multiprocessing.active_children())
+    loaded = batches(seed, num_workers=2).starting_at(0)
+    found = list(islice(loaded, 2))
+    workers = [child for child in multiprocessing.active_children() if child not in others]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for worker in workers:
+            # From elsewhere, as Slurm would: what the parent sends is for the worker alone.
+            os.spawnlp(os.P_WAIT, "kill", "kill", f"-{int(number)}", str(worker.pid))
+    found += islice(loaded, 6)
+    assert found == whole
+    assert len(workers) == 2
+    assert all(worker.is_alive() for worker in workers)
+    workers[0].terminate()
+    workers[0].join(10)
+    assert workers[0].exitcode == 0
+    del loaded
+    workers[1].join(10)
+    assert workers[1].exitcode == 0
 
 
 def test_processes_share_the_batch_of_one(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
