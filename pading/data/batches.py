@@ -6,6 +6,7 @@ random numbers that seed, iteration and its place in the batch determine, so it 
 which process or worker loads it.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -146,10 +147,13 @@ def _leave_signals_to_parent(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+        # Not getppid, which is a fork server's where one has started this process.
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        threading.Thread(target=_end_when_told_by, args=(parent.pid,), daemon=True).start()
 
 
-def _end_when_told_by(parent: int) -> None:
+def _end_when_told_by(parent: int | None) -> None:
     """End this process when that one sends SIGTERM, which is how PyTorch ends a stuck worker."""
     while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
         pass

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from multiprocessing import forkserver
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -91,6 +92,7 @@ def launch(main: Callable[..., None], args: argparse.Namespace, device: str, wor
             if device == "cpu":
                 # Forked from a process that has imported everything, once.
                 multiprocessing.set_forkserver_preload([__name__, main.__module__])
+                _start_fork_server()
                 place = (url, args.num_gpus, processes, args.machine_rank)
                 start_processes(
                     _worker,
@@ -113,6 +115,18 @@ def launch(main: Callable[..., None], args: argparse.Namespace, device: str, wor
         raise
 
 
+def _start_fork_server() -> None:
+    """Start it such that SIGTERM to all processes, which Slurm sends, leaves it alone.
+
+    Without it, how its processes ended would be lost.
+    """
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _worker(
     local_rank: int,
     environment: dict[str, str],
@@ -124,6 +138,7 @@ def _worker(
     machine: int,
 ) -> None:
     """One of the processes on a CPU."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the fork server ignores
     rank = machine * per_machine + local_rank
     os.environ.update(environment)
     _join("cpu", url, (rank, processes), (local_rank, per_machine))

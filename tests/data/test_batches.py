@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -40,6 +41,16 @@ def test_batches_can_begin_anywhere(seed: int) -> None:
     assert list(islice(batches(seed + 1).starting_at(0), 8)) != whole
 
 
+@pytest.fixture(params=["fork", "forkserver"])
+def start_method(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How workers start: the usual way, and that of a run of several processes on the CPU."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(request.param, force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("start_method")
 def test_workers_outlive_the_signals_that_stop_a_run(seed: int) -> None:
     """Those go to all of its processes, but one of them has yet to write a checkpoint."""
     whole = list(islice(batches(seed).starting_at(0), 8))
