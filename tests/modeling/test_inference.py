@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from detectron2.structures import BitMasks
 from torch import Tensor
 
 from pading.modeling.inference import (
     class_scores,
     instance_inference,
+    mask_boxes,
     panoptic_inference,
     semantic_inference,
 )
@@ -148,3 +150,9 @@ def test_class_scores_are_float32_probabilities(rng: torch.Generator) -> None:
     scores = class_scores(torch.randn(3, 5, generator=rng).half())
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores.sum(-1), torch.ones(3))
+
+
+def test_boxes_are_those_of_detectron2(rng: torch.Generator) -> None:
+    masks = torch.rand(20, 7, 9, generator=rng) < torch.linspace(0, 0.2, 20)[:, None, None]
+    assert not masks[0].any()
+    assert mask_boxes(masks).equal(BitMasks(masks).get_bounding_boxes().tensor)
