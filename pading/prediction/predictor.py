@@ -1,6 +1,7 @@
 """A trained model as a function of one image."""
 
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,11 +159,14 @@ class Predictor:
             InputError: what :func:`pading.engine.classes.add_classes` refuses.
         """
         grown = add_classes(read_trained(self.cfg.MODEL.WEIGHTS), vectors, stuff)
-        with tempfile.TemporaryDirectory() as folder:
-            cfg = self.cfg.clone()
-            cfg.defrost()
-            cfg.merge_from_list(save_trained(grown, f"{folder}/model.pth"))
-            return Predictor(cfg)
+        folder = tempfile.TemporaryDirectory()
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.merge_from_list(save_trained(grown, f"{folder.name}/model.pth"))
+        predictor = Predictor(cfg)
+        # They last as long as it does: it takes further classes from them.
+        weakref.finalize(predictor, folder.cleanup)
+        return predictor
 
     @torch.no_grad()
     def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:

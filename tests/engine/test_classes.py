@@ -1,5 +1,6 @@
 """Classes added, removed and renamed in a checkpoint: a COCO-shaped one that tools then take."""
 
+import gc
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -228,6 +229,13 @@ def test_from_python_on_a_predictor(
     assert bigger.split.names == (*SPLIT.names, *NEW)
     assert predictor.split == SPLIT
     assert bigger(np.zeros((48, 64, 3), np.uint8)).panoptic.ids.shape == (48, 64)
+    biggest = bigger.add_classes(vectors_for(("owl",), rng))
+    assert biggest.split.names == (*SPLIT.names, *NEW, "owl")
+    folder = Path(biggest.cfg.MODEL.WEIGHTS).parent
+    assert folder.is_dir()
+    del biggest
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_the_encoder_must_be_the_models(trained: TrainedClasses, rng: torch.Generator) -> None:
