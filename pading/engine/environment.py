@@ -31,11 +31,16 @@ def check_num_gpus(num_gpus: int, on_cpu: bool = False) -> None:
         raise InputError(f"--num-gpus {num_gpus}: PyTorch sees {available} CUDA devices; {remedy}")
 
 
-def check_device(device: str) -> None:
-    """Refuse a GPU that is not there.
+def check_device(device: str, processes: int = 1) -> None:
+    """Refuse a GPU that is not there, or that several processes would share.
+
+    Args:
+        device: MODEL.DEVICE.
+        processes: that run on it; each of several takes a GPU of its own.
 
     Raises:
-        InputError: MODEL.DEVICE is no device, or a GPU that PyTorch does not see.
+        InputError: MODEL.DEVICE is no device, a GPU that PyTorch does not see, or one by its number
+            for several processes.
     """
     try:
         wanted = torch.device(device)
@@ -46,6 +51,11 @@ def check_device(device: str) -> None:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"MODEL.DEVICE is {device!r}, but PyTorch sees no GPU; use MODEL.DEVICE cpu"
+        )
+    if wanted.type == "cuda" and wanted.index is not None and processes > 1:
+        raise InputError(
+            f"MODEL.DEVICE is {device!r}, but {processes} processes take a GPU each; "
+            "use MODEL.DEVICE cuda, and CUDA_VISIBLE_DEVICES to choose GPUs"
         )
     if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
         raise InputError(

@@ -165,6 +165,12 @@ def _join(device: str, url: str, place: tuple[int, int], local: tuple[int, int])
     """
     (rank, processes), (local_rank, per_machine) = place, local
     if device != "cpu":
+        if local_rank >= torch.cuda.device_count():
+            raise InputError(
+                f"process {local_rank} of {per_machine} on this machine has no GPU: PyTorch sees "
+                f"{torch.cuda.device_count()}; start as many processes (torchrun's "
+                "--nproc-per-node), or add MODEL.DEVICE cpu"
+            )
         torch.cuda.set_device(local_rank)
     try:
         distributed.init_process_group(

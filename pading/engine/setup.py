@@ -40,7 +40,7 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     check_settings(cfg)
     register_datasets(cfg)
     check_num_gpus(args.num_gpus, on_cpu=_asked_for_cpu(args.opts))
-    check_device(cfg.MODEL.DEVICE)
+    check_device(cfg.MODEL.DEVICE, max(processes, args.num_gpus))
     check_solver(cfg, processes, training=not args.eval_only)
     check_output_folder(cfg.OUTPUT_DIR)
     check_weights(cfg, needed=args.eval_only and not args.resume)

@@ -20,6 +20,7 @@ from pading.engine.checkpoint import load_trained
 from pading.engine.classes import add_classes, read_trained
 from pading.engine.environment import check_device
 from pading.engine.naming import save_trained
+from pading.engine.settings import check_settings
 from pading.engine.setup import check_weights
 from pading.errors import InputError
 from pading.evaluation.formats import coco_detections, panoptic_segments
@@ -109,6 +110,7 @@ class Predictor:
         Raises:
             InputError: what of the configuration, the weights or the device cannot work.
         """
+        check_settings(cfg)
         check_device(cfg.MODEL.DEVICE)
         check_weights(cfg, needed=True)
         self.cfg = cfg.clone()

@@ -88,6 +88,32 @@ def test_no_such_gpu(
     )
 
 
+def test_one_gpu_for_two_processes(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    run = train("--num-gpus=2", "MODEL.DEVICE", "cuda:1")
+    check_refusal(
+        Row("", nothing, "MODEL.DEVICE is 'cuda:1'", "use MODEL.DEVICE cuda", run), world, capsys
+    )
+
+
+def test_more_processes_of_torchrun_than_gpus(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    given = {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    for name, value in {**given, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    run = train("MODEL.DEVICE", "cuda")
+    check_refusal(
+        Row("", nothing, "process 1 of 2 on this machine has no GPU", "--nproc-per-node", run),
+        *(world, capsys),
+    )
+
+
 def test_port_taken(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"

@@ -175,6 +175,7 @@ def test_images_of_one_name(predictor: Predictor, photographs: Path, tmp_path: P
 def test_nothing_found_is_an_empty_list(
     make_cfg: Callable[..., CfgNode], photographs: Path, tmp_path: Path
 ) -> None:
-    predictor = Predictor(make_cfg("TEST.DETECTIONS_PER_IMAGE", "0"))
+    predictor = Predictor(make_cfg())
+    predictor.model.max_instances = 0
     predict_files(predictor, [photographs / "grey.png"], tmp_path)
     assert json.loads((tmp_path / "instance.json").read_text()) == []

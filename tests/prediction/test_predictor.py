@@ -117,6 +117,7 @@ def test_what_is_no_image_is_refused(make_cfg: MakeCfg, wrong: np.ndarray) -> No
             "nothing to predict",
         ),
         (("MODEL.SEGMENTER.NUM_QUERIES", "9"), "these weights do not fit the model"),
+        (("INPUT.FORMAT", "BRG"), "INPUT.FORMAT is 'BRG'; it must be one of 'RGB', 'BGR'"),
     ],
 )
 def test_what_cannot_work_is_refused(
