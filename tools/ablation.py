@@ -208,7 +208,7 @@ def stage2_configuration(weights: str, folder: Path, args: argparse.Namespace) -
     """Of the runs on one checkpoint."""
     where = ("MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(folder))
     cfg = pading.load_config(str(_CONFIGS / "PADing.yaml"), [*where, *_SCORED, *args.overrides])
-    check_weights(cfg, needed=True)
+    check_weights(cfg, trained=True)
     return cfg
 
 

@@ -8,7 +8,6 @@ from typing import IO, Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from fvcore.common.checkpoint import _IncompatibleKeys
-from torch import nn
 
 from pading.data.files import replacing
 from pading.data.splits import ClassSplit
@@ -107,20 +106,6 @@ class Checkpointer(DetectionCheckpointer):
                 "with tools/preprocess_pretrained_weight.py instead",
                 self._path,
             )
-
-
-def load_trained(model: nn.Module, path: str) -> None:
-    """Load a trained model to use it.
-
-    Raises:
-        InputError: what the checkpointer refuses; weights that training starts from.
-    """
-    checkpoint = Checkpointer(model).load(path)
-    if checkpoint["matching_heuristics"]:
-        raise InputError(
-            f"{path}: it holds a backbone alone, from which training starts; "
-            "give a trained model as MODEL.WEIGHTS"
-        )
 
 
 @contextmanager

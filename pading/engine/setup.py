@@ -12,12 +12,14 @@ from pading.config import load_config
 from pading.data.datasets import register_datasets
 from pading.data.semantics import load_class_vectors
 from pading.data.validate import check_datasets
+from pading.engine.checkpoint import LAST_CHECKPOINT
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.record import check_resumable
 from pading.engine.settings import check_settings
 from pading.engine.solver import check_solver
 from pading.engine.weights import read_weights
 from pading.errors import InputError
+from pading.modeling.loading import is_backbone_alone
 from pading.modeling.pading import check_unseen
 
 
@@ -43,7 +45,8 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     check_device(cfg.MODEL.DEVICE, max(processes, args.num_gpus))
     check_solver(cfg, processes, training=not args.eval_only)
     check_output_folder(cfg.OUTPUT_DIR)
-    check_weights(cfg, needed=args.eval_only and not args.resume)
+    resumes = args.resume and os.path.exists(os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT))
+    check_weights(cfg, trained=args.eval_only and not resumes)
     split = check_datasets(cfg, training=not args.eval_only)
     if cfg.MODEL.META_ARCHITECTURE == "PADing":
         load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
@@ -60,20 +63,20 @@ def _asked_for_cpu(overrides: list[str]) -> bool:
     return dict(pairs).get("MODEL.DEVICE") == "cpu"  # the last one counts
 
 
-def check_weights(cfg: CfgNode, needed: bool) -> None:
+def check_weights(cfg: CfgNode, trained: bool) -> None:
     """Fetch remote weights, and refuse a file that is missing or cannot be read.
 
     Whether they fit the model is checked when it has been built.
 
     Args:
         cfg: the configuration.
-        needed: refuse to go without weights too.
+        trained: refuse to go without weights, or with those that training starts from.
 
     Raises:
         InputError: as above, or what :func:`~pading.engine.weights.read_weights` refuses.
     """
     weights = cfg.MODEL.WEIGHTS
-    if needed and not weights:
+    if trained and not weights:
         raise InputError("no weights; give those of a trained model as MODEL.WEIGHTS FILE")
     if not weights:
         return
@@ -90,7 +93,11 @@ def check_weights(cfg: CfgNode, needed: bool) -> None:
         raise InputError(
             f"MODEL.WEIGHTS {weights}: there is no such file; correct MODEL.WEIGHTS or get it"
         )
-    read_weights(path)
+    if is_backbone_alone(read_weights(path)["model"]) and trained:
+        raise InputError(
+            f"MODEL.WEIGHTS {weights}: it holds a backbone alone, from which training starts; "
+            "give a trained model as MODEL.WEIGHTS"
+        )
 
 
 def exit_on_input_error(main: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from pading.data.datasets import register_datasets
 from pading.data.mappers import build_augmentations
 from pading.data.semantics import ClassVectors
 from pading.data.splits import ClassSplit
-from pading.engine.checkpoint import load_trained
+from pading.engine.checkpoint import Checkpointer
 from pading.engine.classes import add_classes, read_trained
 from pading.engine.environment import check_device
 from pading.engine.naming import save_trained
@@ -112,7 +112,7 @@ class Predictor:
         """
         check_settings(cfg)
         check_device(cfg.MODEL.DEVICE)
-        check_weights(cfg, needed=True)
+        check_weights(cfg, trained=True)
         self.cfg = cfg.clone()
         self.tasks = tuple(
             task
@@ -127,7 +127,7 @@ class Predictor:
         register_datasets(cfg)
         self.model = build_model(cfg).eval()
         self.split: ClassSplit = self.model.split
-        load_trained(self.model, cfg.MODEL.WEIGHTS)
+        Checkpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.prepare = Preparation(
             T.AugmentationList(build_augmentations(cfg, is_train=False)), cfg.INPUT.FORMAT
         )

@@ -94,6 +94,20 @@ UNREADABLE = [
         train("--eval-only"),
     ),
     Row(
+        "evaluation of a run that has no checkpoint",
+        nothing,
+        "no weights",
+        "give those of a trained model as MODEL.WEIGHTS",
+        train("--eval-only", "--resume"),
+    ),
+    Row(
+        "evaluation of a backbone",
+        _saved({"backbone.stem.conv1.weight": torch.zeros(1)}),
+        "weights.pth: it holds a backbone alone",
+        "give a trained model",
+        train("--eval-only", "MODEL.WEIGHTS", "{root}/weights.pth"),
+    ),
+    Row(
         "unreachable",
         nothing,
         "MODEL.WEIGHTS detectron2://nowhere.pkl: cannot be fetched",
