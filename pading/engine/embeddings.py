@@ -151,13 +151,10 @@ class ImageRows:
     def __init__(self, store: EmbeddingStore) -> None:
         self.store = store
 
-    def rows(
-        self, images: int, random: np.random.Generator, process: int = 0, processes: int = 1
-    ) -> Tensor:
-        """Rows of so many images: the share of one of several processes."""
+    def rows(self, images: int, random: Random) -> Tensor:
+        """Rows of so many images."""
         items = random.integers(self.store.header.items, size=images)
-        mine = np.array_split(items, processes)[process]
-        return self.store.item_rows(torch.from_numpy(mine))
+        return self.store.item_rows(torch.from_numpy(items))
 
 
 class BalancedRows:
@@ -169,10 +166,8 @@ class BalancedRows:
         self.matched = list(parts.values())
         self.items = store.header.items
 
-    def rows(
-        self, images: int, random: np.random.Generator, process: int = 0, processes: int = 1
-    ) -> Tensor:
-        """As many rows as so many images have: the share of one of several processes."""
+    def rows(self, images: int, random: Random) -> Tensor:
+        """As many rows as so many images have."""
 
         def some(rows: Tensor, count: int) -> Tensor:
             return rows[random.integers(max(len(rows), 1), size=count)]
@@ -182,7 +177,7 @@ class BalancedRows:
             count = max(round(images * sum(map(len, self.matched)) / self.items), 1)
             counts = np.bincount(random.integers(len(self.matched), size=count))
             drawn += [some(p, n) for p, n in zip(self.matched, counts.tolist(), strict=False)]
-        return torch.cat(drawn)[process::processes]
+        return torch.cat(drawn)
 
 
 def open_store(cfg: CfgNode, model: PADing) -> EmbeddingStore:

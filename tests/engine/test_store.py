@@ -246,10 +246,6 @@ def test_drawing_by_image_and_by_class(tmp_path: Path, seed: int) -> None:
     per_image = synthetic_store.MATCHED + synthetic_store.UNMATCHED
     assert all(r.diff().eq(1).all() for r in rows.split(per_image))
     assert torch.equal(store.embeddings(rows), whole[rows])
-    for draw in (ImageRows(store), BalancedRows(store)):
-        both = draw.rows(6, np.random.default_rng(3))
-        halves = [draw.rows(6, np.random.default_rng(3), process, 2) for process in (0, 1)]
-        assert sorted(torch.cat(halves).tolist()) == sorted(both.tolist())
 
     store.labels[store.labels == coco.seen[0]] = coco.seen[1]  # one class has twice as many
     labels = store.labels[BalancedRows(store).rows(3000, random)]
