@@ -21,6 +21,7 @@ from pading.config import add_pading_config
 from pading.data.randomness import Stream, seed_everything
 from pading.data.semantics import ClassVectors
 from pading.data.splits import ClassInfo, ClassSplit
+from pading.engine.embeddings import asks_for_store
 from pading.engine.weights import read_weights
 from pading.errors import InputError
 from pading.modeling.generator import build_generator
@@ -285,13 +286,15 @@ def _row_weights(
     """Weights of the rows to learn on, of sum 1.
 
     Every class counts alike, the new ones somewhat less, and no-object as much as in stage 2: by
-    how often it was met and by its class weight.
+    how often it was met, times what a store has left out, and by its class weight.
     """
+    kept = cfg.MODEL.STORE.NO_OBJECT_SHARE if asks_for_store(cfg) else 1.0
     met = model["memory.counts"].float()
     share = torch.ones(split.num_classes + 1)
     share[new.start : new.stop] = _NEW_WEIGHT
     seen = met[list(split.seen)]
-    share[-1] = cfg.MODEL.ZERO_SHOT.NO_OBJECT_WEIGHT * met[-1] / seen[seen > 0].mean()
+    no_object = cfg.MODEL.ZERO_SHOT.NO_OBJECT_WEIGHT / kept
+    share[-1] = no_object * met[-1] / seen[seen > 0].mean()
     weight = (share / labels.bincount(minlength=len(share)).clamp_min(1))[labels]
     return weight / weight.sum()
 
@@ -301,7 +304,7 @@ def _configuration(trained: TrainedClasses) -> CfgNode:
     add_pading_config(cfg)
     try:
         stored = CfgNode(yaml.safe_load(trained.config))
-        for section in ("SEGMENTER", "GENERATOR", "ZERO_SHOT"):
+        for section in ("SEGMENTER", "GENERATOR", "STORE", "ZERO_SHOT"):
             cfg.MODEL[section].merge_from_other_cfg(stored.MODEL[section])
     except (yaml.YAMLError, KeyError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{trained.path}: its configuration cannot be read: {error}") from error

@@ -208,6 +208,26 @@ def _is_of(folder: Path, header: Header) -> bool:
     return not (folder / HEADER).exists() or Header.read(folder) == header
 
 
+def asks_for_store(cfg: CfgNode) -> bool:
+    """Whether MODEL.ZERO_SHOT.SOURCE means a store; :func:`uses_stored_embeddings` checks it."""
+    source = cfg.MODEL.ZERO_SHOT.SOURCE
+    return source == "stored" or (source == "auto" and bool(cfg.MODEL.STORE.PATH))
+
+
+def with_kept_share(cfg: CfgNode) -> CfgNode:
+    """A configuration whose MODEL.STORE.NO_OBJECT_SHARE is that of the store that it names.
+
+    A checkpoint carries it, since it says how many queries a met one stands for.
+    """
+    if not (uses_stored_embeddings(cfg) and cfg.MODEL.STORE.PATH):
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    settings = Header.read(cfg.MODEL.STORE.PATH).settings
+    cfg.MODEL.STORE.NO_OBJECT_SHARE = settings["NO_OBJECT_SHARE"]
+    return cfg
+
+
 def uses_stored_embeddings(cfg: CfgNode) -> bool:
     """Whether stage 2 learns from stored embeddings.
 
@@ -219,7 +239,7 @@ def uses_stored_embeddings(cfg: CfgNode) -> bool:
     source, path = cfg.MODEL.ZERO_SHOT.SOURCE, cfg.MODEL.STORE.PATH
     if source not in ("auto", "images", "stored"):
         raise InputError(f'MODEL.ZERO_SHOT.SOURCE is {source!r}; use "auto", "images" or "stored"')
-    stored = source == "stored" or (source == "auto" and bool(path))
+    stored = asks_for_store(cfg)
     if cfg.MODEL.META_ARCHITECTURE != "PADing":
         return False
     if not stored:

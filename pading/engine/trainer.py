@@ -15,7 +15,12 @@ from torch.utils.data import DataLoader
 from pading.compat import DefaultTrainer
 from pading.data.batches import build_training_batches
 from pading.data.mappers import SegmentationMapper
-from pading.engine.embeddings import ImageEmbeddings, StoredEmbeddings, uses_stored_embeddings
+from pading.engine.embeddings import (
+    ImageEmbeddings,
+    StoredEmbeddings,
+    uses_stored_embeddings,
+    with_kept_share,
+)
 from pading.engine.hooks import Checkpoints, Evaluation
 from pading.engine.interruption import Interruption
 from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
@@ -68,7 +73,7 @@ class Trainer(DefaultTrainer):
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = RunCheckpointer(model, cfg.OUTPUT_DIR, run, trainer=weakref.proxy(self))
-        self.checkpointer.config = cfg.dump()
+        self.checkpointer.config = with_kept_share(cfg).dump()
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg

@@ -3,6 +3,7 @@
 import gc
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import add_classes as tool
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import train_net
+import yaml
 from detectron2.modeling import build_model
 from PIL import Image
 
@@ -118,6 +120,21 @@ def test_new_rows_are_learned_and_the_others_stay(
         synthetic = model.generator(tokens.repeat_interleave(20, 0))
     scores = (synthetic @ after.T + bias).argmax(1)
     assert (scores >= SPLIT.num_classes).float().mean() > 0.5
+
+
+def test_no_object_counts_as_in_stage_two(trained: TrainedClasses) -> None:
+    """A store that kept a fifth of its queries weighs them up, and so do new classes."""
+    labels = torch.arange(SPLIT.num_classes + 1)
+    weights = {}
+    for source, share in (("images", 0.2), ("stored", 1.0), ("stored", 0.2)):
+        content = {**yaml.safe_load(trained.config)}
+        content["MODEL"]["ZERO_SHOT"]["SOURCE"] = source
+        content["MODEL"]["STORE"]["NO_OBJECT_SHARE"] = share
+        cfg = classes._configuration(replace(trained, config=yaml.safe_dump(content)))
+        found = classes._row_weights(cfg, trained.model, labels, SPLIT, range(1, 2))
+        weights[source, share] = float(found[-1] / found[0])
+    assert weights["stored", 1.0] == pytest.approx(weights["images", 0.2])
+    assert weights["stored", 0.2] == pytest.approx(5 * weights["images", 0.2])
 
 
 def test_the_same_again_whatever_else_is_random(

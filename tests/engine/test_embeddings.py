@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from detectron2.modeling import build_model
 
 import pading
@@ -13,11 +14,13 @@ from pading.data.shapes import ShapesSettings, generate
 from pading.data.splits import load_split
 from pading.engine.embeddings import StoredEmbeddings, open_store, uses_stored_embeddings
 from pading.engine.extraction import Extraction
+from pading.engine.trainer import Trainer
 from pading.errors import InputError
 from tests.narrow import NARROW
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "shapes" / "PADing.yaml"
 IMAGES, QUERIES, WIDTH = 5, 8, 32
+SHARE = "NO_OBJECT_SHARE"
 
 
 @pytest.fixture
@@ -81,6 +84,9 @@ def test_a_named_store_of_another_model_is_refused(cfg, tmp_path: Path, seed: in
     cfg.MODEL.STORE.PATH = str(tmp_path / "store")
     batch = next(StoredEmbeddings(cfg, model, seed).starting_at(0))
     assert len(batch["labels"]) == 2 * QUERIES
+    # Checkpoints carry the share of the store, whatever the configuration would ask of a new one.
+    cfg.MODEL.STORE.NO_OBJECT_SHARE = 0.5
+    assert yaml.safe_load(Trainer(cfg).checkpointer.config)["MODEL"]["STORE"][SHARE] == 1.0
     with torch.no_grad():
         model.backbone.stem.conv1.weight += 1
     with pytest.raises(InputError, match="store: this store is of another model"):
