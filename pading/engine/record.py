@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,21 @@ def begin(cfg: CfgNode, resume: bool) -> str:
     # What another process of this run reads is what the main process found.
     record = comm.all_gather(record or fresh)[0]
     if comm.is_main_process():
-        for rest in path.parent.rglob(".*.partial*"):  # of writers that were killed
-            rest.unlink()
+        for rest in _partial_files(path.parent):
+            rest.unlink(missing_ok=True)
         if not resume:
             # What an earlier run left here is not this run's.
             (path.parent / LAST_CHECKPOINT).unlink(missing_ok=True)
         write_json(path, {**record, "starts": [*record["starts"], _start(cfg, resume)]}, indent=1)
     comm.synchronize()
     return record["run"]
+
+
+def _partial_files(folder: Path) -> list[Path]:
+    """What writers of this run that were killed have left; other runs may be at work below."""
+    pattern = ".*.partial*"
+    own = (folder.glob(pattern), (folder / "embeddings").glob(pattern))
+    return [*chain(*own, (folder / "inference").rglob(pattern))]
 
 
 def run_of(cfg: CfgNode) -> str | None:

@@ -107,3 +107,16 @@ def test_a_spoilt_record_is_named(cfg) -> None:
     rewritten(cfg, lambda found: found.pop("split"))
     with pytest.raises(InputError, match="run.json: 'split'.* is missing"):
         record.check_resumable(cfg)
+
+
+def test_only_what_writers_of_this_run_left_is_removed(cfg) -> None:
+    folder = Path(cfg.OUTPUT_DIR)
+    mine = [".model_0000001.17.partial.pth", "embeddings/.00000.17.partial.safetensors"]
+    mine.append("inference/few/.results.17.partial.json")
+    other = folder / "another_run" / ".model_0000001.18.partial.pth"  # at work, perhaps
+    for path in [*(folder / name for name in mine), other]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    record.begin(cfg, resume=True)
+    assert [name for name in mine if (folder / name).exists()] == []
+    assert other.exists()
