@@ -193,7 +193,8 @@ class TrainingLoop(SimpleTrainer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; the batches go on with its seed."""
         super().load_state_dict(state_dict)
-        self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+        if state_dict["grad_scaler"]:  # else the run had no use for one, and it starts afresh
+            self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
         self.batches.seed = state_dict["seed"]
         self.skipped = state_dict["skipped"]
 

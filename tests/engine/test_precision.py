@@ -1,12 +1,15 @@
 """SOLVER.AMP: which type of mixed precision a device gets."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import pading
 from pading.engine.precision import amp_dtype
+from pading.engine.weights import read_weights
 from pading.errors import InputError
-from tests.runs import ROOT
+from tests.runs import FROM_IMAGES, ROOT, UNSCORED, train
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,22 @@ def test_an_unknown_type_is_refused_even_where_it_is_not_used() -> None:
     cfg.SOLVER.AMP.DTYPE = "int8"
     with pytest.raises(InputError, match="SOLVER.AMP.DTYPE is 'int8'"):
         amp_dtype(cfg)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "PADing"])
+def test_a_run_goes_on_in_mixed_precision_and_back(
+    stage: str, tiny_scenes: Path, converted: Path, tmp_path: Path
+) -> None:
+    """As one does that began on a CPU, where "auto" is float32, and goes on on a GPU."""
+    options = [*UNSCORED, "SOLVER.AMP.ENABLED", True]
+    if stage == "PADing":
+        options += [*FROM_IMAGES, "MODEL.WEIGHTS", converted]
+    train(stage, tmp_path, *options)
+    scales = []
+    for iterations, dtype in ((5, "float16"), (7, "float16"), (9, "auto")):
+        more = ("SOLVER.AMP.DTYPE", dtype, "SOLVER.MAX_ITER", iterations)
+        train(stage, tmp_path, "--resume", *options, *more)
+        content = read_weights(tmp_path / "model_final.pth")
+        assert content["iteration"] == iterations - 1
+        scales.append(content["trainer"]["_trainer"]["grad_scaler"].get("scale"))
+    assert scales[0] and scales[1] and scales[2] is None
