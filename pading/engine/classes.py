@@ -96,7 +96,7 @@ def read_trained(path: str) -> TrainedClasses:
                 f"{path}: it carries no {key}: an older checkpoint, or one that was converted; "
                 "run stage 2 again, or a single step of it from these weights"
             )
-    if "memory.counts" not in model or not model["memory.counts"].any():
+    if "memory.counts" not in model or not model["memory.counts"][:-1].any():  # no-object is last
         raise InputError(
             f"{path}: its memory of real embeddings is empty; train stage 2 from it for some steps"
         )

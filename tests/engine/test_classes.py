@@ -311,6 +311,10 @@ def test_vectors_of_another_width(trained: TrainedClasses) -> None:
         (lambda c: c.pop("split"), "it carries no split"),
         (lambda c: c.pop("config"), "it carries no config"),
         (lambda c: c["model"]["memory.counts"].zero_(), "its memory of real embeddings is empty"),
+        (
+            lambda c: c["model"]["memory.counts"][:-1].zero_(),  # nothing but no-object
+            "its memory of real embeddings is empty",
+        ),
     ],
 )
 def test_checkpoints_that_cannot_be_extended(
