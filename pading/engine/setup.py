@@ -105,5 +105,13 @@ def exit_on_input_error(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _message(error: InputError) -> str:
+    """What it says; PyTorch puts a traceback in front of what a data loader's worker has raised."""
+    text = str(error)
+    if text.startswith(f"Caught {InputError.__name__} in DataLoader worker"):
+        return text.rpartition(f"{InputError.__module__}.{InputError.__name__}: ")[2].strip()
+    return text
