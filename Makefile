@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Stamps lie inside the environment, so that they vanish with it.
 STAMPS := $(VENV)/.stamps
 OP_SOURCES := $(shell find ops/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+FORMATTED := $(OP_SOURCES) $(wildcard tests/ops/cuda_on_cpu/*)
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
@@ -46,12 +47,12 @@ lint: $(STAMPS)/detectron2
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $(OP_SOURCES)
+	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
 
 format: $(STAMPS)/requirements
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(OP_SOURCES)
+	$(BIN)/clang-format -i $(FORMATTED)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
