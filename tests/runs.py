@@ -61,11 +61,11 @@ def train(stage: str, output: Path, *more: object) -> None:
     run(train_net.main, *arguments(stage, output, *more))
 
 
-def convert(checkpoint: Path, output: Path) -> None:
+def convert(checkpoint: Path, output: Path, split: object = "shapes") -> None:
     """Stage 1's weights to stage 2's."""
     run(
         preprocess_pretrained_weight.main,
-        *("--task_name", "panoptic", "--split", "shapes"),
+        *("--task_name", "panoptic", "--split", split),
         *("--input_file", checkpoint, "--output_file", output),
     )
 

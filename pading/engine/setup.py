@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
 from pading.config import load_config
-from pading.data.datasets import register_datasets
+from pading.data.datasets import register_datasets, split_of
 from pading.data.semantics import load_class_vectors
 from pading.data.validate import check_datasets
 from pading.engine.checkpoint import LAST_CHECKPOINT
@@ -46,11 +46,14 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     check_solver(cfg, processes, training=not args.eval_only)
     check_output_folder(cfg.OUTPUT_DIR)
     resumes = args.resume and os.path.exists(os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT))
-    check_weights(cfg, trained=args.eval_only and not resumes)
-    split = check_datasets(cfg, training=not args.eval_only)
-    if cfg.MODEL.META_ARCHITECTURE == "PADing":
+    stage_two = cfg.MODEL.META_ARCHITECTURE == "PADing"
+    if stage_two:
+        split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
         check_unseen(split)
+    # Stage 2 keeps the segmenter as it is: from one of random weights there is nothing to learn.
+    check_weights(cfg, trained=(args.eval_only or stage_two) and not resumes)
+    check_datasets(cfg, training=not args.eval_only)
     if args.resume:
         check_resumable(cfg)
     cfg.freeze()
@@ -77,7 +80,10 @@ def check_weights(cfg: CfgNode, trained: bool) -> None:
     """
     weights = cfg.MODEL.WEIGHTS
     if trained and not weights:
-        raise InputError("no weights; give those of a trained model as MODEL.WEIGHTS FILE")
+        raise InputError(
+            "no weights; give those of a trained model as MODEL.WEIGHTS FILE (stage 2 trains on a "
+            "converted checkpoint of stage 1)"
+        )
     if not weights:
         return
     path = weights
@@ -95,7 +101,7 @@ def check_weights(cfg: CfgNode, trained: bool) -> None:
         )
     if is_backbone_alone(read_weights(path)["model"]) and trained:
         raise InputError(
-            f"MODEL.WEIGHTS {weights}: it holds a backbone alone, from which training starts; "
+            f"MODEL.WEIGHTS {weights}: it holds a backbone alone, from which stage 1 starts; "
             "give a trained model as MODEL.WEIGHTS"
         )
 

@@ -108,6 +108,20 @@ UNREADABLE = [
         train("--eval-only", "MODEL.WEIGHTS", "{root}/weights.pth"),
     ),
     Row(
+        "stage 2 without weights",
+        nothing,
+        "no weights",
+        "converted checkpoint of stage 1",
+        train("MODEL.WEIGHTS", "", stage="PADing"),
+    ),
+    Row(
+        "stage 2 from a backbone",
+        _saved({"backbone.stem.conv1.weight": torch.zeros(1)}),
+        "weights.pth: it holds a backbone alone",
+        "from which stage 1 starts",
+        train("MODEL.WEIGHTS", "{root}/weights.pth", stage="PADing"),
+    ),
+    Row(
         "unreachable",
         nothing,
         "MODEL.WEIGHTS detectron2://nowhere.pkl: cannot be fetched",

@@ -16,7 +16,7 @@ from pading.data.mappers import SegmentationMapper
 from pading.data.spec import DatasetSpec
 from pading.data.splits import load_split
 from tests.bad_inputs.world import SIZE, World
-from tests.runs import FROM_IMAGES
+from tests.runs import FROM_IMAGES, convert
 
 _UNDO = {
     # EXIF orientation -> what an upright image goes through to be stored so.
@@ -145,7 +145,13 @@ def test_batches_in_which_no_query_matches(stage: str, world: World) -> None:
     _empty(0)(world)
     # One image in a batch: one of the two batches is without a segment.
     one = ("SOLVER.IMS_PER_BATCH", 1, "SOLVER.MAX_ITER", 2, "DATASETS.TEST", "()")
-    world.train(*one, *FROM_IMAGES, stage=stage)
+    weights: tuple[object, ...] = ()
+    if stage == "PADing":
+        world.train(*one)
+        converted = world.path("converted.pth")
+        convert(world.output / "model_final.pth", converted, world.path("split.json"))
+        weights = ("MODEL.WEIGHTS", converted)
+    world.train(*one, *FROM_IMAGES, *weights, stage=stage)
     lines = (world.output / "metrics.json").read_text().splitlines()
     losses = [value for line in lines for key, value in json.loads(line).items() if "loss" in key]
     assert losses

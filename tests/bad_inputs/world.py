@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import train_net
 import yaml
 from PIL import Image
@@ -53,6 +54,8 @@ class World:
         vectors = rng.standard_normal((len(CLASSES), 16)).astype(np.float32)
         names = tuple(name for _, name, _, _ in CLASSES)
         ClassVectors(names, vectors, "drawn").save(root / "vectors.npz")
+        # Enough of a segmenter to begin with; what uses it makes one.
+        torch.save({"model": {"sem_seg_head.nothing": torch.zeros(1)}}, root / "segmenter.pth")
         images, panoptic, instances = [], [], []
         for number in range(3):
             pixels = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
@@ -132,6 +135,7 @@ class World:
             *("DATASETS.FILES", f"('{self.path('data.yaml')}',)"),
             *("DATASETS.TRAIN", f"('{task}_train',)", "DATASETS.TEST", f"('{task}_val',)"),
             *("MODEL.CLASS_VECTORS", self.path("vectors.npz")),
+            *(("MODEL.WEIGHTS", self.path("segmenter.pth")) if stage == "PADing" else ()),
             *("SOLVER.MAX_ITER", 1, *_TASKS[task]),
         )
         options = list(takewhile(lambda word: str(word).startswith("--"), more))

@@ -45,7 +45,7 @@ def test_stage_two_learns_the_same_from_it_as_from_its_own(converted: Path, tmp_
     [
         ("2/2", "PADing", True, "--part 2/2: give I/N"),
         ("0/1", "pretrain", True, "stored for stage 2"),
-        ("0/1", "PADing", False, "MODEL.WEIGHTS is empty"),
+        ("0/1", "PADing", False, "no weights; give those"),
     ],
 )
 def test_bad_input(
