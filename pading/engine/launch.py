@@ -31,7 +31,9 @@ from pading.engine.setup import exit_on_input_error
 from pading.errors import InputError
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_TIMEOUT = timedelta(minutes=30)
+# How long processes wait for each other. On a CPU the last shard of a store can take hours; gloo
+# notices at once when a process ends.
+_TIMEOUTS = {"nccl": timedelta(minutes=30), "gloo": timedelta(days=1)}
 
 
 def under_torchrun() -> bool:
@@ -172,13 +174,14 @@ def _join(device: str, url: str, place: tuple[int, int], local: tuple[int, int])
                 "--nproc-per-node), or add MODEL.DEVICE cpu"
             )
         torch.cuda.set_device(local_rank)
+    backend = "gloo" if device == "cpu" else "nccl"
     try:
         distributed.init_process_group(
-            "gloo" if device == "cpu" else "nccl",
+            backend,
             init_method=url,
             rank=rank,
             world_size=processes,
-            timeout=_TIMEOUT,
+            timeout=_TIMEOUTS[backend],
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
+from pading.engine import launch
 from pading.engine.interruption import EXIT_STATUS
 from pading.engine.weights import read_weights
 from tests.runs import ROOT, UNSCORED, arguments, assert_same_weights, train
@@ -69,6 +71,17 @@ def test_a_signal_reaches_all_processes_and_the_run_goes_on(
     assert refused.value.code == 2
     train("PADing", tmp_path, "--resume", *TWO, *options, "SOLVER.MAX_ITER", done + 2)
     assert read_weights(tmp_path / "model_final.pth")["iteration"] == done + 1
+
+
+def test_processes_on_a_cpu_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has made its shards of a store waits for hours until the others have."""
+    given = {}
+    monkeypatch.setattr(
+        launch.distributed, "init_process_group", lambda backend, **more: given.update(more)
+    )
+    monkeypatch.setattr(launch, "create_local_process_group", lambda processes: None)
+    launch._join("cpu", "tcp://127.0.0.1:1", (0, 2), (0, 2))
+    assert given["timeout"] >= timedelta(hours=12)
 
 
 def test_what_is_refused_before_anything_starts(
