@@ -17,7 +17,7 @@ from pading.data.datasets import datasets_root
 from pading.data.files import writing
 from pading.data.images import read_label_map
 from pading.data.splits import ClassSplit
-from pading.data.targets import semantic_labels
+from pading.data.targets import MOST_CLASSES, semantic_labels
 from pading.errors import InputError
 
 SUBSETS = ("train", "val")
@@ -94,10 +94,10 @@ def make_maps(
     Raises:
         InputError: an unreadable file; a value outside the split; too many classes.
     """
-    if split.num_classes > 254:
+    if split.num_classes > MOST_CLASSES:
         raise InputError(
             f"class split {split.name!r} has {split.num_classes} classes, "
-            "but an 8-bit label map has room for 254"
+            f"but an 8-bit label map has room for {MOST_CLASSES}"
         )
     job = partial(_make_map, folder)
     if workers <= 1:

@@ -14,6 +14,8 @@ from pading.errors import InputError
 
 IGNORE_LABEL = 255
 _OUTSIDE = 254
+MOST_CLASSES = _OUTSIDE
+"""Classes that a label map has room for."""
 
 
 def label_table(spec: DatasetSpec, split: ClassSplit) -> bytes:

@@ -7,6 +7,7 @@ from typing import Literal
 from detectron2.config import CfgNode
 
 from pading.data.datasets import metadata_of
+from pading.data.targets import MOST_CLASSES
 from pading.errors import InputError
 
 Setting = Literal["gzsi", "zsi"]
@@ -59,7 +60,8 @@ def check_tasks(cfg: CfgNode, train: Sequence[str], test: Sequence[str]) -> None
 
     Raises:
         InputError: no result is asked for; a data set is of another task; instances are to be
-            scored without annotations of any, or in the setting "zsi" without an unseen class.
+            scored without annotations of any, or in the setting "zsi" without an unseen class;
+            semantic maps of too many classes.
     """
     wanted = [task for task, on in tasks_of(cfg).items() if on]
     if not wanted:
@@ -76,6 +78,12 @@ def check_tasks(cfg: CfgNode, train: Sequence[str], test: Sequence[str]) -> None
                     f"{metadata.task} segmentation and has no {task} ground truth; switch that "
                     f"off, or name {task} data sets"
                 )
+        if "semantic" in wanted and metadata.split.num_classes > MOST_CLASSES:
+            raise InputError(
+                f"MODEL.INFERENCE.SEMANTIC_ON: the split {metadata.split.name!r} has "
+                f"{metadata.split.num_classes} classes, and the 8 bits of semantic label maps have "
+                f"room for {MOST_CLASSES}; switch it off, or take fewer classes"
+            )
         if "instance" not in wanted or name not in test:
             continue
         if not metadata.get("instance_json"):

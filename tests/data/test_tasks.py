@@ -1,5 +1,6 @@
 """Results asked for against the data sets that are to give them."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -91,6 +92,17 @@ def test_instances_whose_file_is_missing(cfg: CfgNode, registered: Path) -> None
     registered.unlink()
     with pytest.raises(InputError, match=f"{registered}: there is no such file"):
         check_tasks(ask(cfg, "panoptic", "instance"), ["panoptic"], ["both"])
+
+
+def test_more_classes_than_a_label_map_has_room_for(
+    cfg: CfgNode, split_file: Path, registered: Path
+) -> None:
+    rows = [{"id": i, "name": f"c{i}", "isthing": True, "unseen": not i} for i in range(255)]
+    split_file.write_text(json.dumps({"name": "many", "classes": rows}))
+    register(DatasetSpec("panoptic", "panoptic", str(split_file), "images", "a.json", "labels"))
+    check_tasks(ask(cfg, "panoptic"), [], ["panoptic"])
+    with pytest.raises(InputError, match="'many' has 255 classes.*room for 254"):
+        check_tasks(ask(cfg, "panoptic", "semantic"), [], ["panoptic"])
 
 
 def test_settings(cfg: CfgNode) -> None:
