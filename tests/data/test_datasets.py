@@ -16,6 +16,7 @@ from pading.data.datasets import (
     register_from_file,
     split_of,
 )
+from pading.data.splits import load_split
 from pading.errors import InputError
 
 
@@ -178,3 +179,28 @@ def test_bad_data_set_file(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         register_from_file(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("task", ["semantic", "panoptic"])
+def test_another_split_does_not_change_what_label_maps_mean(task, tmp_path):
+    """Maps of COCO-Stuff hold places in its split; panoptic annotations hold class ids."""
+    name = {"semantic": "coco_stuff_156_15", "panoptic": "coco_panoptic_119_14"}[task]
+    classes = [vars(info) for info in load_split(name).classes]
+    new = {"id": 999, "name": "owl", "isthing": True, "unseen": True}
+    cfg = get_cfg()
+    add_pading_config(cfg)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), (f"{name}_val",)
+    cfg.DATASETS.SPLIT = str(tmp_path / "other.json")
+
+    def with_classes(rows):
+        Path(cfg.DATASETS.SPLIT).write_text(json.dumps({"name": "other", "classes": rows}))
+        register_datasets(cfg)
+
+    with_classes([*classes, new])
+    assert split_of(cfg.DATASETS.TEST).names[-1] == "owl"
+    if task == "panoptic":
+        with_classes(classes[1:])
+        assert split_of(cfg.DATASETS.TEST).num_classes == len(classes) - 1
+        return
+    with pytest.raises(InputError, match="hold places in the split 'coco_stuff_156_15'"):
+        with_classes(classes[1:])
