@@ -10,9 +10,11 @@ writes pretrained_weight_panoptic.pth. The checkpoint may be ours or a published
 import argparse
 
 from pading.data.splits import load_split
+from pading.engine.checkpoint import check_classes
 from pading.engine.conversion import grow_class_head
 from pading.engine.setup import exit_on_input_error
 from pading.engine.weights import read_weights, write_weights
+from pading.errors import InputError
 from pading.modeling.loading import usable
 from pading.modeling.published import our_names
 
@@ -46,8 +48,14 @@ def main() -> None:
     args = parse_args()
     output = args.output_file or f"pretrained_weight_{args.task_name}.pth"
     split = load_split(args.split or _SPLITS[args.task_name])
-    weights = usable(our_names(read_weights(args.input_file)["model"]))
-    write_weights(output, grow_class_head(weights, split, source=args.input_file))
+    checkpoint = read_weights(args.input_file)
+    weights = usable(our_names(checkpoint["model"]))
+    grown = grow_class_head(weights, split, source=args.input_file)
+    try:
+        check_classes(checkpoint, split)
+    except InputError as error:
+        raise InputError(f"{args.input_file}: {error} (--split)") from error
+    write_weights(output, grown)
     print(
         f"{output}: class head grown from {split.num_seen} seen to {split.num_classes} classes "
         f"of {split.name}, no-object last"

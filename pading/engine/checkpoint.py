@@ -1,7 +1,8 @@
 """Checkpoints that load whole or not at all."""
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -15,6 +16,8 @@ from pading.engine.weights import read_weights
 from pading.errors import InputError
 from pading.modeling.loading import check_fit, is_backbone_alone
 from pading.modeling.published import our_names
+
+_logger = logging.getLogger(__name__)
 
 LAST_CHECKPOINT = "last_checkpoint"
 """The file that names the checkpoint to resume from."""
@@ -92,6 +95,8 @@ class Checkpointer(DetectionCheckpointer):
                 # Before Detectron2 takes out what has another shape.
                 check_fit(self.model, checkpoint["model"])
                 self._warn_of_no_object(our_names(checkpoint["model"]))
+                if hasattr(self.model, "split"):
+                    check_classes(checkpoint, self.model.split)
             return super()._load_model(checkpoint)
         except InputError as error:
             raise InputError(f"{self._path}: {error}") from error
@@ -106,6 +111,46 @@ class Checkpointer(DetectionCheckpointer):
                 "with tools/preprocess_pretrained_weight.py instead",
                 self._path,
             )
+
+
+def check_classes(checkpoint: Mapping[str, Any], split: ClassSplit) -> None:
+    """Refuse a checkpoint whose class head has a class of a split at another row.
+
+    Classes of other names at the same rows may have been renamed: a warning says so.
+
+    Args:
+        checkpoint: of :func:`read_weights`; without a ``split`` nothing is known of its classes.
+        split: what the rows, as many, are taken for.
+
+    Raises:
+        InputError: names a class that is elsewhere.
+    """
+    record = checkpoint.get("split")
+    head = our_names(checkpoint["model"]).get(f"{_CLASS_HEAD}bias")
+    if not isinstance(record, dict) or head is None:
+        return
+    trained_on = ClassSplit.from_record(record, "the checkpoint's class split")
+    theirs, ours = (_names_of_rows(s, len(head) - 1) for s in (trained_on, split))
+    rows = {name: row for row, name in enumerate(theirs)}
+    for row, name in enumerate(ours):
+        if rows.get(name, row) != row:
+            raise InputError(
+                f"it was trained on the class split {trained_on.name!r}, in which {name!r} is at "
+                f"row {rows[name]} of the class head, not at row {row} as in {split.name!r}; give "
+                "the split that it was trained on"
+            )
+    others = [pair for pair in zip(theirs, ours, strict=False) if pair[0] != pair[1]]
+    if others:
+        _logger.warning(
+            "the class split %r of these weights calls %d classes differently; %r is %r here",
+            *(trained_on.name, len(others), *others[0]),
+        )
+
+
+def _names_of_rows(split: ClassSplit, rows: int) -> list[str]:
+    """The classes of a class head of so many rows; none where it is no head of this split."""
+    known = {split.num_classes: range(split.num_classes), split.num_seen: split.seen}
+    return [split.names[i] for i in known.get(rows, ())]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from pading.data.splits import ClassInfo, ClassSplit
 from pading.engine.checkpoint import Checkpointer
 from pading.errors import InputError
 from pading.modeling.loading import LoadsWhole
@@ -179,3 +180,41 @@ def test_numpy_weights_of_the_model_zoo(tmp_path: Path, seed: int) -> None:
     Checkpointer(model).load(str(path))
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), weights[name])
+
+
+def split_of(*names: str, unseen: str = "") -> ClassSplit:
+    rows = [ClassInfo(i, name, True, name == unseen) for i, name in enumerate(names)]
+    return ClassSplit("other" if unseen else "first", tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("here", "message", "warning"),
+    [
+        (split_of("cup", "fork", "spoon", "table"), "", ""),
+        # Four of them are seen, and so are the rows of a stage 1.
+        (split_of("cup", "fork", "owl", "spoon", "table", unseen="owl"), "", ""),
+        (split_of("cup", "fork", "spoon", "desk"), "", "1 classes differently; 'table' is 'desk'"),
+        (
+            split_of("cup", "spoon", "fork", "table"),
+            "w.pth: it was trained on the class split 'first', in which 'spoon' is at row 2",
+            "",
+        ),
+        (split_of("owl", "cup", "fork", "spoon", "table", unseen="table"), "'cup' is at row 0", ""),
+    ],
+)
+def test_rows_of_the_class_head_stay_with_their_classes(
+    here: ClassSplit, message: str, warning: str, tmp_path: Path, caplog
+) -> None:
+    model = Model(outputs=5)
+    record = split_of("cup", "fork", "spoon", "table").record()
+    path = tmp_path / "w.pth"
+    torch.save({"model": model.state_dict(), "split": record}, path)
+    model.split = here
+    if message:
+        with pytest.raises(InputError, match=message):
+            Checkpointer(model).load(str(path))
+        return
+    Checkpointer(model).load(str(path))
+    said = [m for m in caplog.messages if "differently" in m]
+    assert bool(said) == bool(warning)
+    assert all(warning in m for m in said)

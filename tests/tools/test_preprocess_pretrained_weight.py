@@ -114,3 +114,22 @@ def test_other_class_count(
     assert f"error: {checkpoint}: its class head has 4 outputs" in error
     assert len(error.splitlines()) == 1
     assert not output.exists()
+
+
+def test_another_split_of_as_many_seen_classes(
+    checkpoint: Path,
+    split_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    split = json.loads(split_file.read_text())
+    split["classes"].reverse()
+    content = torch.load(checkpoint)
+    torch.save({**content, "split": split}, checkpoint)
+    output = tmp_path / "out.pth"
+    files = ("--input_file", checkpoint, "--split", split_file, "--output_file", output)
+    with pytest.raises(SystemExit):
+        convert(monkeypatch, "--task_name", "panoptic", *files)
+    assert "'class 0' is at row 2 of the class head, not at row 0" in capsys.readouterr().err
+    assert not output.exists()
