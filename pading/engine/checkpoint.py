@@ -95,6 +95,7 @@ class Checkpointer(DetectionCheckpointer):
                 # Before Detectron2 takes out what has another shape.
                 check_fit(self.model, checkpoint["model"])
                 self._warn_of_no_object(our_names(checkpoint["model"]))
+                self._warn_of_vectors(our_names(checkpoint["model"]))
                 if hasattr(self.model, "split"):
                     check_classes(checkpoint, self.model.split)
             return super()._load_model(checkpoint)
@@ -109,6 +110,16 @@ class Checkpointer(DetectionCheckpointer):
                 "%s: the class head's row of no-object is zero, as the published converter leaves "
                 "it (it copies that row to the first unseen class); convert the stage-1 checkpoint "
                 "with tools/preprocess_pretrained_weight.py instead",
+                self._path,
+            )
+
+    def _warn_of_vectors(self, weights: dict[str, torch.Tensor]) -> None:
+        """Those of a checkpoint are what it was trained with, so they count."""
+        theirs, ours = weights.get("class_vectors"), getattr(self.model, "class_vectors", None)
+        if theirs is not None and ours is not None and not theirs.equal(ours.to(theirs)):
+            self.logger.warning(
+                "%s: its class vectors are others than those of MODEL.CLASS_VECTORS, which do not "
+                "count: the weights were trained with theirs",
                 self._path,
             )
 

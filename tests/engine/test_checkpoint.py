@@ -218,3 +218,14 @@ def test_rows_of_the_class_head_stay_with_their_classes(
     said = [m for m in caplog.messages if "differently" in m]
     assert bool(said) == bool(warning)
     assert all(warning in m for m in said)
+
+
+def test_vectors_that_do_not_count_are_pointed_out(tmp_path: Path, caplog) -> None:
+    trained, model = Model(), Model()
+    path = write(tmp_path, trained.state_dict())
+    Checkpointer(model).load(path)
+    assert "MODEL.CLASS_VECTORS" not in caplog.text
+    model.class_vectors += 1
+    Checkpointer(model).load(path)
+    assert "w.pth: its class vectors are others than those of MODEL.CLASS_VECTORS" in caplog.text
+    assert torch.equal(model.class_vectors, trained.class_vectors)
