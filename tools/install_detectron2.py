@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -41,6 +42,11 @@ WHEEL_NAME = f"detectron2-{VERSION}-py3-none-any.whl"
 FIRST_REFUSING_PIP = (26, 3)
 
 # Only what the package imports: black, future and pydot of the original list served exporters.
+DEPENDENCIES = (
+    *("Pillow>=7.1", "matplotlib", "pycocotools>=2.0.2", "termcolor>=1.1", "yacs>=0.1.8"),
+    *("tabulate", "cloudpickle", "tqdm>4.29.0", "tensorboard", "fvcore>=0.1.5,<0.1.6"),
+    *("iopath>=0.1.7,<0.2", "omegaconf>=2.1", "hydra-core>=1.1"),
+)
 PYPROJECT = f"""
 [build-system]
 requires = ["setuptools>=64"]
@@ -51,11 +57,7 @@ name = "detectron2"
 version = "{VERSION}"
 description = "Detectron2 v0.6 without its compiled extension, repaired for current libraries"
 requires-python = ">=3.10"
-dependencies = [
-    "Pillow>=7.1", "matplotlib", "pycocotools>=2.0.2", "termcolor>=1.1", "yacs>=0.1.8", "tabulate",
-    "cloudpickle", "tqdm>4.29.0", "tensorboard", "fvcore>=0.1.5,<0.1.6", "iopath>=0.1.7,<0.2",
-    "omegaconf>=2.1", "hydra-core>=1.1",
-]
+dependencies = {json.dumps(DEPENDENCIES)}
 
 [tool.setuptools.packages.find]
 include = ["detectron2*"]
@@ -207,8 +209,30 @@ def build_wheel(wheel_dir: Path, sdist: Path | None) -> Path:
     return wheel
 
 
+def missing_dependencies() -> list[str]:
+    """Those of DEPENDENCIES of which no version is installed."""
+    missing = []
+    for requirement in DEPENDENCIES:
+        try:
+            importlib.metadata.version(re.split("[<>=]", requirement)[0])
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(requirement)
+    return missing
+
+
 def install(wheel: Path) -> None:
-    """Install the wheel alone: its dependencies are in requirements.txt, with exact versions."""
+    """Install the wheel, and of what it needs only what is not there.
+
+    With make everything is there: requirements.txt has it in exact versions.
+    """
+    missing = missing_dependencies()
+    if missing:
+        print(f"installing what detectron2 needs: {', '.join(missing)}", flush=True)
+        _run(
+            "Installing what detectron2 needs",
+            "check that pip can reach its package index (`pip config list`)",
+            *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *missing),
+        )
     _run(
         f"Installing {wheel.name}",
         f"see pip's message; {sys.prefix} must be writable",

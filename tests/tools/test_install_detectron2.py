@@ -1,6 +1,7 @@
 """The installer of Detectron2, without the network: on a miniature of the source distribution."""
 
 import hashlib
+import importlib.metadata
 import io
 import re
 import tarfile
@@ -243,3 +244,27 @@ def test_an_unreachable_index_is_named(
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     message = failure(capsys)
     assert "Fetching pb1-detectron2==0.6 failed" in message and "--sdist FILE" in message
+
+
+def test_what_detectron2_needs_is_installed_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An environment of one's own has PyTorch, and perhaps nothing else."""
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(
+        install_detectron2, "_run", lambda step, remedy, *command: ran.append(command)
+    )
+    install_detectron2.install(Path("some.whl"))
+    assert [command[-1] for command in ran] == ["some.whl"]
+
+    version = importlib.metadata.version
+
+    def without_fvcore(name: str) -> str:
+        if name == "fvcore":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(install_detectron2.importlib.metadata, "version", without_fvcore)
+    install_detectron2.install(Path("some.whl"))
+    assert [command[-1] for command in ran[1:]] == ["fvcore>=0.1.5,<0.1.6", "some.whl"]
+    assert "installing what detectron2 needs: fvcore" in capsys.readouterr().out
