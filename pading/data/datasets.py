@@ -171,8 +171,8 @@ def register_datasets(cfg: CfgNode) -> None:
     Those of DATASETS.TRAIN and TEST get the class split DATASETS.SPLIT, where it is given.
 
     Raises:
-        InputError: what :func:`register_from_file` refuses; two files with data sets of one name;
-            label maps that the class split would make others of.
+        InputError: what :func:`register_from_file` refuses; two files with data sets of one name.
+            When they are loaded: label maps to which the class split would give another meaning.
     """
     for spec in DATASETS:
         register(spec.under(datasets_root()))
@@ -188,19 +188,26 @@ def register_datasets(cfg: CfgNode) -> None:
     if cfg.DATASETS.SPLIT:
         for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
             metadata = metadata_of(name)
-            _check_other_split(metadata.spec, metadata.split, cfg.DATASETS.SPLIT)
             register(replace(metadata.spec, split=cfg.DATASETS.SPLIT))
+            if _means_something_else(metadata.spec, metadata.split, cfg.DATASETS.SPLIT):
+                # Whoever does not read the maps, as prediction, may go on.
+                refuse = partial(_refuse_maps, name, metadata.split.name, cfg.DATASETS.SPLIT)
+                DatasetCatalog.remove(name)
+                DatasetCatalog.register(name, refuse)
 
 
-def _check_other_split(spec: DatasetSpec, own: ClassSplit, other: str) -> None:
-    """Refuse another split for label maps of places in their own, unless it only adds classes."""
+def _means_something_else(spec: DatasetSpec, own: ClassSplit, other: str) -> bool:
+    """Whether label maps hold places in their own split that another does not begin with."""
     places = [[info.id for info in split.classes] for split in (own, load_split(other))]
-    if spec.contiguous_labels and places[1][: own.num_classes] != places[0]:
-        raise InputError(
-            f"DATASETS.SPLIT {other}: the label maps of data set {spec.name!r} hold places in the "
-            f"split {own.name!r}, whose classes this one does not begin with; score a model "
-            "without some of them on data whose labels are class ids, such as panoptic data"
-        )
+    return spec.contiguous_labels and places[1][: own.num_classes] != places[0]
+
+
+def _refuse_maps(name: str, own: str, other: str) -> list[dict[str, Any]]:
+    raise InputError(
+        f"DATASETS.SPLIT {other}: the label maps of data set {name!r} hold places in the split "
+        f"{own!r}, whose classes this one does not begin with; score a model without some of them "
+        "on data whose labels are class ids, such as panoptic data"
+    )
 
 
 def register_from_file(path: str | Path) -> tuple[str, ...]:
