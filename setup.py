@@ -24,7 +24,7 @@ def find_toolkit() -> None:
     nvcc = shutil.which("nvcc")
     if nvcc and not os.environ.get("CUDA_HOME") and not os.environ.get("CUDA_PATH"):
         command = [nvcc, "--dryrun", "-E", "-x", "cu", os.devnull]
-        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        report = subprocess.run(command, capture_output=True, text=True, check=False).stderr
         place = re.search(r"_HERE_=(.*)/bin$", report, re.MULTILINE)
         if place:
             os.environ["CUDA_HOME"] = place[1]
@@ -70,10 +70,10 @@ def reason_against_cuda() -> str | None:
     for needed in (nvcc, home / "include" / "cuda_runtime.h"):
         if not needed.is_file():
             return f"the CUDA toolkit has no {needed}"
-    report = subprocess.run(
-        [str(nvcc), "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    release = re.search(r"release (\d+)", report)
+    run = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        return f"{nvcc} does not run"
+    release = re.search(r"release (\d+)", run.stdout)
     if not release or release[1] != torch.version.cuda.split(".")[0]:
         found = release[1] if release else "unknown"
         return f"nvcc is of CUDA {found}, PyTorch of CUDA {torch.version.cuda}"

@@ -56,6 +56,29 @@ def test_a_broken_extension_is_an_error(package_copy: Path) -> None:
     assert "ImportError" in run.stderr and "_C.abi3.so" in run.stderr
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["CUDA_HOME", "PATH"])
+def test_a_compiler_that_does_not_run(named: bool, tmp_path: Path) -> None:
+    if torch.version.cuda is None:
+        pytest.skip("this PyTorch is built without CUDA")
+    for name, content in (("bin/nvcc", "#!/bin/sh\nexit 1\n"), ("include/cuda_runtime.h", "")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(content)
+    (tmp_path / "bin" / "nvcc").chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if k not in ("CUDA_HOME", "CUDA_PATH")}
+    environment |= {"CUDA_HOME": str(tmp_path)} if named else {}
+    environment |= {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "BUILD_CUDA": "1"}
+    run = subprocess.run(
+        [sys.executable, "setup.py", "--version"],
+        cwd=_SOURCES.parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stderr.splitlines()[-1] == (
+        f"setup.py: BUILD_CUDA=1, but {tmp_path / 'bin' / 'nvcc'} does not run"
+    ), run.stderr
+
+
 @pytest.mark.slow
 def test_cuda_sources_compile(tmp_path: Path) -> None:
     """Either the build compiled them, or they are compiled here, for the oldest GPU we name."""
