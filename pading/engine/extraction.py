@@ -101,7 +101,8 @@ class Extraction:
         """Make the shards ``part``, ``part + parts``, ... that are not there yet.
 
         Raises:
-            InputError: the folder holds the store of something else; too little room.
+            InputError: the folder holds the store of something else; too little room; the
+                segmenter's numbers are not finite.
         """
         folder = Path(folder)
         if (folder / "header.json").exists():
@@ -164,8 +165,12 @@ class Extraction:
         embeddings, labels, counts = [], [], []
         for (first, *_), batch in zip(batches, loader, strict=True):
             seed_everything(seed, Stream.EMBEDDINGS, *first)
-            with autocast(self.model.device, self.amp_dtype):
-                found, found_labels = self.model.labelled_embeddings(batch)
+            try:
+                with autocast(self.model.device, self.amp_dtype):
+                    found, found_labels = self.model.labelled_embeddings(batch)
+            except FloatingPointError as error:
+                names = ", ".join(image["file_name"] for image in batch)
+                raise InputError(f"{error}, with the images {names}") from error
             found_labels = stored[found_labels.cpu()].unflatten(0, (len(batch), -1))
             kept = found_labels < len(self.header.classes)
             kept |= torch.rand(kept.shape) < settings["NO_OBJECT_SHARE"]

@@ -106,7 +106,12 @@ class TrainingLoop(SimpleTrainer):
         start = time.perf_counter()
         if self._started is None:
             self._started = self.batches.starting_at(self.iter)
-        data = next(self._started)
+        try:
+            data = next(self._started)
+        except FloatingPointError as error:  # of the segmenter, which labels stage 2's images
+            self._started = None
+            self._refuse([str(error)], comm.get_world_size() == 1)
+            return
         self.interruption.deferred = True
         data_time = time.perf_counter() - start
         process = 0 if self.batches.shared else comm.get_rank()

@@ -47,7 +47,7 @@ def match(
         if those are fewer.
 
     Raises:
-        FloatingPointError: a cost is not finite, that is, the model has diverged.
+        FloatingPointError: a cost is not finite: the model has diverged, or float16 overflown.
     """
     matches: list[list[Match]] = [[] for _ in stages]
     for i, target in enumerate(targets):
@@ -57,8 +57,9 @@ def match(
         costs = pairing_cost(logits, masks, target, points, weights).cpu()
         if not costs.isfinite().all():
             raise FloatingPointError(
-                "the matching cost is not finite: the model has diverged; "
-                "lower SOLVER.BASE_LR or clip gradients (SOLVER.CLIP_GRADIENTS)"
+                "the matching cost is not finite: the model has diverged (lower SOLVER.BASE_LR or "
+                "clip gradients, SOLVER.CLIP_GRADIENTS) or float16 has overflown (SOLVER.AMP.DTYPE "
+                "bfloat16 has more range)"
             )
         for stage, cost in enumerate(costs):
             query, segment = linear_sum_assignment(cost)

@@ -9,7 +9,7 @@ from torch import nn
 
 import pading
 from pading.engine.interruption import Interruption
-from pading.engine.loop import TrainingLoop
+from pading.engine.loop import NonFiniteLossError, TrainingLoop
 from pading.engine.solver import check_solver
 from pading.errors import InputError
 from tests.runs import FROM_IMAGES, ROOT, UNSCORED, metrics, train
@@ -96,6 +96,42 @@ def test_accumulated_parts_make_the_step_of_the_whole_batch() -> None:
     assert loss == pytest.approx(whole_loss)
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value)
+
+
+class Overflowing(Numbers):
+    """What labels the batch of one iteration overflows."""
+
+    def starting_at(self, iteration: int):
+        for number, batch in enumerate(super().starting_at(iteration), iteration):
+            if number == 1:
+                raise FloatingPointError("the matching cost is not finite")
+            yield batch
+
+    def image_names(self, iteration: int) -> list[str]:
+        return [f"{iteration}.jpg"]
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_batch_that_cannot_be_labelled_is_a_step_left_out(allowed: int) -> None:
+    model = Toy()
+    loop = TrainingLoop(
+        model,
+        Overflowing(),
+        torch.optim.SGD(model.parameters(), lr=1e-3),
+        interruption=Interruption(),
+        max_skipped_steps=allowed,
+    )
+    weights = []
+    with EventStorage():
+        for loop.iter in range(3):
+            if loop.iter == 1 and not allowed:
+                with pytest.raises(NonFiniteLossError, match=r"iteration 1: .* images 1\.jpg"):
+                    loop.run_step()
+                return
+            loop.run_step()
+            weights.append(model.line.weight.item())
+    assert weights[0] == weights[1] != weights[2]
+    assert loop.skipped == 1
 
 
 def test_accumulation_in_both_stages(

@@ -138,6 +138,18 @@ def test_mixed_precision_is_that_of_stage_two_and_noted(
         Extraction(mixed, model).write(tmp_path / "float32")
 
 
+def test_a_segmenter_that_overflows_names_its_images(
+    configure: Callable, tmp_path: Path, seed: int
+) -> None:
+    cfg = configure()
+    model = build_model(cfg)
+    extraction = Extraction(cfg, model)
+    with torch.no_grad():
+        model.sem_seg_head.predictor.class_embed.bias.fill_(torch.inf)
+    with pytest.raises(InputError, match=r"not finite: .*SOLVER\.AMP\.DTYPE.*\.(jpg|png)"):
+        extraction.write(tmp_path)
+
+
 def test_labels_follow_the_names_of_another_split(
     configure: Callable, tmp_path: Path, seed: int
 ) -> None:
