@@ -106,21 +106,18 @@ class TrainingLoop(SimpleTrainer):
         start = time.perf_counter()
         if self._started is None:
             self._started = self.batches.starting_at(self.iter)
-        try:
-            data = next(self._started)
-        except FloatingPointError as error:  # of the segmenter, which labels stage 2's images
-            self._started = None
-            self._refuse([str(error)], comm.get_world_size() == 1)
-            return
-        self.interruption.deferred = True
-        data_time = time.perf_counter() - start
-        process = 0 if self.batches.shared else comm.get_rank()
-        seed_everything(self.batches.seed, Stream.STEP, self.iter, process)
         self._statistics.keep()
-        self.optimizer.zero_grad()
         try:
+            # Stage 2's images are matched on the way.
+            data = next(self._started)
+            self.interruption.deferred = True
+            data_time = time.perf_counter() - start
+            process = 0 if self.batches.shared else comm.get_rank()
+            seed_everything(self.batches.seed, Stream.STEP, self.iter, process)
+            self.optimizer.zero_grad()
             losses = self._reduced(*self._backward(data), data_time)
         except FloatingPointError as error:  # the matching has no loss to make infinite
+            self._started = None  # an iterator that has raised goes on no more
             self._refuse([str(error)], comm.get_world_size() == 1)
             return
         bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]

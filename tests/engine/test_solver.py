@@ -75,20 +75,19 @@ class Numbers:
             yield torch.arange(8.0).add(iteration).tolist()
 
 
-def trained(steps: int) -> tuple[dict, float]:
+def toy_loop(batches: Numbers, **options: int) -> TrainingLoop:
     torch.manual_seed(0)
     model = Toy()
-    loop = TrainingLoop(
-        model,
-        Numbers(),
-        torch.optim.SGD(model.parameters(), lr=1e-3),
-        interruption=Interruption(),
-        accumulation_steps=steps,
-    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    return TrainingLoop(model, batches, optimizer, interruption=Interruption(), **options)
+
+
+def trained(steps: int) -> tuple[dict, float]:
+    loop = toy_loop(Numbers(), accumulation_steps=steps)
     with EventStorage() as storage:
         for loop.iter in range(3):
             loop.run_step()
-        return dict(model.state_dict()), storage.history("total_loss").latest()
+        return dict(loop.model.state_dict()), storage.history("total_loss").latest()
 
 
 def test_accumulated_parts_make_the_step_of_the_whole_batch() -> None:
@@ -113,14 +112,7 @@ class Overflowing(Numbers):
 
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_a_batch_that_cannot_be_labelled_is_a_step_left_out(allowed: int) -> None:
-    model = Toy()
-    loop = TrainingLoop(
-        model,
-        Overflowing(),
-        torch.optim.SGD(model.parameters(), lr=1e-3),
-        interruption=Interruption(),
-        max_skipped_steps=allowed,
-    )
+    loop = toy_loop(Overflowing(), max_skipped_steps=allowed)
     weights = []
     with EventStorage():
         for loop.iter in range(3):
@@ -129,7 +121,7 @@ def test_a_batch_that_cannot_be_labelled_is_a_step_left_out(allowed: int) -> Non
                     loop.run_step()
                 return
             loop.run_step()
-            weights.append(model.line.weight.item())
+            weights.append(loop.model.line.weight.item())
     assert weights[0] == weights[1] != weights[2]
     assert loop.skipped == 1
 
