@@ -94,8 +94,9 @@ class Checkpointer(DetectionCheckpointer):
             if not checkpoint["matching_heuristics"]:
                 # Before Detectron2 takes out what has another shape.
                 check_fit(self.model, checkpoint["model"])
-                self._warn_of_no_object(our_names(checkpoint["model"]))
-                self._warn_of_vectors(our_names(checkpoint["model"]))
+                weights = our_names(checkpoint["model"])
+                self._warn_of_no_object(weights)
+                self._warn_of_vectors(weights)
                 if hasattr(self.model, "split"):
                     check_classes(checkpoint, self.model.split)
             return super()._load_model(checkpoint)

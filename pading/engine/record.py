@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +80,8 @@ def begin(cfg: CfgNode, resume: bool) -> str:
 def _partial_files(folder: Path) -> list[Path]:
     """What writers of this run that were killed have left; other runs may be at work below."""
     pattern = ".*.partial*"
-    own = (folder.glob(pattern), (folder / "embeddings").glob(pattern))
-    return [*chain(*own, (folder / "inference").rglob(pattern))]
+    embeddings, inference = folder / "embeddings", folder / "inference"
+    return [*folder.glob(pattern), *embeddings.glob(pattern), *inference.rglob(pattern)]
 
 
 def run_of(cfg: CfgNode) -> str | None:

@@ -77,26 +77,31 @@ def test_refused(
     check_refusal(row, world, capsys)
 
 
-def test_no_such_gpu(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+TWO_GPUS = [
+    Row(
+        "no such GPU",
+        nothing,
+        "MODEL.DEVICE is 'cuda:2'",
+        "'cuda:0' to 'cuda:1'",
+        train("MODEL.DEVICE", "cuda:2"),
+    ),
+    Row(
+        "one GPU for two processes",
+        nothing,
+        "MODEL.DEVICE is 'cuda:1'",
+        "use MODEL.DEVICE cuda",
+        train("--num-gpus=2", "MODEL.DEVICE", "cuda:1"),
+    ),
+]
+
+
+@table(TWO_GPUS)
+def test_with_two_gpus(
+    row: Row, world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    run = train("MODEL.DEVICE", "cuda:2")
-    check_refusal(
-        Row("", nothing, "MODEL.DEVICE is 'cuda:2'", "'cuda:0' to 'cuda:1'", run), world, capsys
-    )
-
-
-def test_one_gpu_for_two_processes(
-    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    run = train("--num-gpus=2", "MODEL.DEVICE", "cuda:1")
-    check_refusal(
-        Row("", nothing, "MODEL.DEVICE is 'cuda:1'", "use MODEL.DEVICE cuda", run), world, capsys
-    )
+    check_refusal(row, world, capsys)
 
 
 def test_more_processes_of_torchrun_than_gpus(
