@@ -211,7 +211,8 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.ACCUMULATION_STEPS = 1
     # Checkpoints of iterations that are kept, the newest; 0 keeps all.
     cfg.SOLVER.CHECKPOINTS_KEPT = 5
-    # Steps of a run that may be left out because a loss is infinite or NaN; one more stops it.
+    # Steps of a run that may be left out because a loss or its gradient is infinite or NaN; one
+    # more stops it.
     cfg.SOLVER.MAX_SKIPPED_STEPS = 0
     # The result that model_best.pth has most of, such as "panoptic_seg/PQ"; "" keeps no best model.
     cfg.TEST.BEST_METRIC = ""

@@ -37,7 +37,7 @@ class Batches(Protocol):
 
 
 class NonFiniteLossError(InputError, FloatingPointError):
-    """A loss is infinite or not a number: the model has diverged, or an image is to blame."""
+    """A loss or its gradient is not finite: the model has diverged, or an image is to blame."""
 
     def __init__(self, message: str, agreed: bool = True) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class TrainingLoop(SimpleTrainer):
     are a function of seed and iteration too. So optimizer, scaler, seed and iteration are all there
     is to save: a resumed run draws the dropout, noise and points that it would have drawn.
 
-    A step whose losses are not finite changes nothing.
+    A step whose losses or gradients are not finite changes nothing.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class TrainingLoop(SimpleTrainer):
         """One iteration: data, losses, backward, step.
 
         Raises:
-            NonFiniteLossError: a loss is not finite, and no more steps may be left out; weights,
-                statistics and optimizer are as they were before the iteration.
+            NonFiniteLossError: a loss or the gradient is not finite, and no more steps may be left
+                out; weights, statistics and optimizer are as they were before the iteration.
         """
         start = time.perf_counter()
         if self._started is None:
@@ -121,12 +121,16 @@ class TrainingLoop(SimpleTrainer):
             self._refuse([str(error)], comm.get_world_size() == 1)
             return
         bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
+        if not bad:
+            try:
+                self.grad_scaler.step(self.optimizer)
+            except FloatingPointError as error:  # in all processes: they have the same gradient
+                bad = [str(error)]
+            self.grad_scaler.update()
         if bad:
             self._refuse(bad)
             return
         self._write(losses)
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
 
     def _backward(self, data: Any) -> tuple[list[str], Tensor]:
         """Add the gradients of a batch; the names of its losses and the losses (n,)."""

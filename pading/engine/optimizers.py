@@ -1,5 +1,6 @@
 """Optimizers of both stages, from the SOLVER section of a configuration."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,13 +25,13 @@ class JointOptimizer(torch.optim.Optimizer):
     def __init__(
         self,
         optimizers: Mapping[str, torch.optim.Optimizer],
-        clip_norm: float | None = None,
+        clip_norm: float = math.inf,
         norm_type: float = 2.0,
     ) -> None:
         """
         Args:
             optimizers: by the name under which their state is saved.
-            clip_norm: largest norm of the whole gradient; None: as it is.
+            clip_norm: largest norm of the whole gradient.
             norm_type: of that norm.
         """
         self.optimizers = dict(optimizers)
@@ -43,12 +44,18 @@ class JointOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Clip, then let every optimizer make its step; there is nothing to re-evaluate."""
+        """Clip, then let every optimizer make its step; there is nothing to re-evaluate.
+
+        Raises:
+            FloatingPointError: the gradient is not finite, as it can be where the losses are;
+                nothing has changed.
+        """
         if closure is not None:
             raise ValueError("a joint step takes no closure")
-        if self.clip_norm is not None:
-            parameters = [p for group in self.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, self.clip_norm, self.norm_type)
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm, self.norm_type)
+        if not norm.isfinite():
+            raise FloatingPointError(f"the gradient's norm is {norm.item()}")
         for optimizer in self.optimizers.values():
             optimizer.step()
 

@@ -116,7 +116,8 @@ class Trainer(DefaultTrainer):
         """One iteration.
 
         Raises:
-            NonFiniteLossError: a loss is not finite. What repeats the iteration has been saved.
+            NonFiniteLossError: a loss or the gradient is not finite. What repeats the iteration has
+                been saved.
         """
         try:
             super().run_step()

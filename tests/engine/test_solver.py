@@ -1,5 +1,6 @@
 """Settings of SOLVER are honoured in both stages, or refused."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 import pading
 from pading.engine.interruption import Interruption
 from pading.engine.loop import NonFiniteLossError, TrainingLoop
+from pading.engine.optimizers import JointOptimizer
 from pading.engine.solver import check_solver
 from pading.errors import InputError
 from tests.runs import FROM_IMAGES, ROOT, UNSCORED, metrics, train
@@ -74,11 +76,14 @@ class Numbers:
         while True:
             yield torch.arange(8.0).add(iteration).tolist()
 
+    def image_names(self, iteration: int) -> list[str]:
+        return [f"{iteration}.jpg"]
 
-def toy_loop(batches: Numbers, **options: int) -> TrainingLoop:
+
+def toy_loop(batches: Numbers, kind: type[Toy] = Toy, **options: int) -> TrainingLoop:
     torch.manual_seed(0)
-    model = Toy()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    model = kind()
+    optimizer = JointOptimizer({"toy": torch.optim.SGD(model.parameters(), lr=1e-3)})
     return TrainingLoop(model, batches, optimizer, interruption=Interruption(), **options)
 
 
@@ -106,24 +111,55 @@ class Overflowing(Numbers):
                 raise FloatingPointError("the matching cost is not finite")
             yield batch
 
-    def image_names(self, iteration: int) -> list[str]:
-        return [f"{iteration}.jpg"]
+
+class Steep(Numbers):
+    """The loss of one iteration's batch is 0, where :class:`Root` has no gradient."""
+
+    def starting_at(self, iteration: int):
+        for number, batch in enumerate(super().starting_at(iteration), iteration):
+            yield [0.0] * 8 if number == 1 else batch
 
 
+class Root(Toy):
+    """The square root of that, through the origin: at 0 its gradient is NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line.bias = None
+
+    def forward(self, batch: list[float]) -> dict[str, torch.Tensor]:
+        return {"loss": super().forward(batch)["loss"].sqrt()}
+
+
+@pytest.mark.parametrize(
+    ("batches", "model", "reason"),
+    [
+        (Overflowing(), Toy, "the matching cost is not finite"),
+        (Steep(), Root, "the gradient's norm is nan"),
+    ],
+)
 @pytest.mark.parametrize("allowed", [0, 1])
-def test_a_batch_that_cannot_be_labelled_is_a_step_left_out(allowed: int) -> None:
-    loop = toy_loop(Overflowing(), max_skipped_steps=allowed)
+def test_a_batch_without_finite_gradients_changes_nothing(
+    batches: Numbers, model: type[Toy], reason: str, allowed: int
+) -> None:
+    loop = toy_loop(batches, model, max_skipped_steps=allowed)
     weights = []
     with EventStorage():
         for loop.iter in range(3):
-            if loop.iter == 1 and not allowed:
-                with pytest.raises(NonFiniteLossError, match=r"iteration 1: .* images 1\.jpg"):
-                    loop.run_step()
-                return
-            loop.run_step()
+            refused = loop.iter == 1 and not allowed
+            with (
+                pytest.raises(NonFiniteLossError, match=rf"iteration 1: {reason} .* 1\.jpg")
+                if refused
+                else nullcontext()
+            ):
+                loop.run_step()
             weights.append(loop.model.line.weight.item())
-    assert weights[0] == weights[1] != weights[2]
-    assert loop.skipped == 1
+            if refused:
+                break
+    assert weights[0] == weights[1]
+    if allowed:
+        assert loop.skipped == 1
+        assert weights[1] != weights[2]
 
 
 def test_accumulation_in_both_stages(
