@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from pading.data.datasets import metadata_of, split_of
 from pading.data.images import check_image, require_size
-from pading.data.splits import ClassSplit
 from pading.data.targets import instance_masks, panoptic_faults, semantic_labels
 from pading.data.tasks import check_tasks
 from pading.errors import InputError
@@ -22,7 +21,7 @@ _CHUNK = 256
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> ClassSplit:
+def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> None:
     """Check the data sets of DATASETS.TRAIN (when training) and DATASETS.TEST.
 
     Names, class splits, annotation files and the existence of every file are checked in full.
@@ -33,9 +32,6 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> Class
         cfg: the configuration; its data sets must have been registered.
         training: whether DATASETS.TRAIN is going to be used.
         seconds: the time to spend on decoding.
-
-    Returns:
-        the class split that the data sets share.
 
     Raises:
         InputError: whatever does not fit; the message names the culprit.
@@ -49,7 +45,6 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> Class
             "(crowds teach nothing); train on images that have some"
         )
     _check_readable(list(chain.from_iterable(entries.values())), seconds)
-    return split_of(names)
 
 
 def check_names(cfg: CfgNode, training: bool) -> tuple[str, ...]:

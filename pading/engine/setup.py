@@ -66,7 +66,7 @@ def _asked_for_cpu(overrides: list[str]) -> bool:
     return dict(pairs).get("MODEL.DEVICE") == "cpu"  # the last one counts
 
 
-def check_weights(cfg: CfgNode, trained: bool) -> None:
+def check_weights(cfg: CfgNode, trained: bool) -> str:
     """Fetch remote weights, and refuse a file that is missing or cannot be read.
 
     Whether they fit the model is checked when it has been built.
@@ -74,6 +74,9 @@ def check_weights(cfg: CfgNode, trained: bool) -> None:
     Args:
         cfg: the configuration.
         trained: refuse to go without weights, or with those that training starts from.
+
+    Returns:
+        the file on this machine; "" without weights.
 
     Raises:
         InputError: as above, or what :func:`~pading.engine.weights.read_weights` refuses.
@@ -85,7 +88,7 @@ def check_weights(cfg: CfgNode, trained: bool) -> None:
             "converted checkpoint of stage 1)"
         )
     if not weights:
-        return
+        return ""
     path = weights
     if "://" in weights:
         try:
@@ -104,6 +107,7 @@ def check_weights(cfg: CfgNode, trained: bool) -> None:
             f"MODEL.WEIGHTS {weights}: it holds a backbone alone, from which stage 1 starts; "
             "give a trained model as MODEL.WEIGHTS"
         )
+    return path
 
 
 def exit_on_input_error(main: Callable[[], None]) -> None:

@@ -112,7 +112,7 @@ class Predictor:
         """
         check_settings(cfg)
         check_device(cfg.MODEL.DEVICE)
-        check_weights(cfg, trained=True)
+        self._weights = check_weights(cfg, trained=True)
         self.cfg = cfg.clone()
         self.tasks = tuple(
             task
@@ -160,7 +160,7 @@ class Predictor:
         Raises:
             InputError: what :func:`pading.engine.classes.add_classes` refuses.
         """
-        grown = add_classes(read_trained(self.cfg.MODEL.WEIGHTS), vectors, stuff)
+        grown = add_classes(read_trained(self._weights), vectors, stuff)
         folder = tempfile.TemporaryDirectory()
         cfg = self.cfg.clone()
         cfg.defrost()

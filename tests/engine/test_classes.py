@@ -239,9 +239,13 @@ def test_the_tool_gives_what_other_tools_take(
 
 
 def test_from_python_on_a_predictor(
-    checkpoint: Path, rng: torch.Generator, few_steps: None
+    checkpoint: Path, rng: torch.Generator, few_steps: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = Predictor(configure("MODEL.WEIGHTS", checkpoint))
+    # The weights may have an address; this one leads to the file itself.
+    monkeypatch.setattr(
+        "detectron2.utils.file_io.Detectron2Handler.S3_DETECTRON2_PREFIX", f"{checkpoint.parent}/"
+    )
+    predictor = Predictor(configure("MODEL.WEIGHTS", f"detectron2://{checkpoint.name}"))
     bigger = predictor.add_classes(vectors_for(NEW, rng), stuff=["cable car"])
     assert bigger.split.names == (*SPLIT.names, *NEW)
     assert predictor.split == SPLIT
