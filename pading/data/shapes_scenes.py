@@ -182,13 +182,13 @@ class _Canvas:
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
         self.size = size
-        self.segments = np.zeros((size, size), np.int32)
+        self.segments: np.ndarray = np.zeros((size, size), np.int32)
         # A pixel's colour is its segment's, times the tone.
         self.tone = np.zeros((size, size), np.float32)
         self.colours: list[Floats] = []
         # Pixels of each segment: all that were ever its own, and those that are still to be seen.
-        self.full_areas = np.zeros(0, np.int64)
-        self.areas = self.full_areas
+        self.full_areas: np.ndarray = np.zeros(0, np.int64)
+        self.areas: np.ndarray = self.full_areas
 
     def fill_regions(self, looks: Sequence[Look]) -> None:
         """Divide the whole image among stuff classes, along bent lines."""

@@ -121,7 +121,7 @@ def _numpy_admitted() -> AbstractContextManager:
     if torch.torch_version.TorchVersion(torch.__version__) < "2.7":
         return nullcontext()
     types = [type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OSUVMm"]
-    functions = [(function, name) for name, function in _ADMITTED.items()]
+    functions: list[Any] = [(function, name) for name, function in _ADMITTED.items()]
     return torch.serialization.safe_globals([*functions, *types])
 
 

@@ -146,7 +146,8 @@ class Predictor:
                 f"an image is H x W x 3 of uint8 (RGB), not {' x '.join(map(str, image.shape))} "
                 f"of {image.dtype}"
             )
-        return finish(self.infer(self.prepare(image)), self.split, image.shape[:2])
+        height, width, _ = image.shape
+        return finish(self.infer(self.prepare(image)), self.split, (height, width))
 
     def add_classes(self, vectors: ClassVectors, stuff: Sequence[str] = ()) -> "Predictor":
         """A predictor that knows more classes, by their names; this one stays as it is.
