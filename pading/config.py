@@ -100,6 +100,9 @@ def _add_segmenter_keys(cfg: CfgNode) -> None:
     i.PANOPTIC_ON = True
     i.INSTANCE_ON = False
     i.SEMANTIC_ON = False
+    # Type of mixed precision: "float32" (none), "bfloat16" or "float16", which is for GPUs alone:
+    # on a CPU it takes a hundred times as long.
+    i.DTYPE = "float32"
     # Instances: "gzsi", generalised: all classes are candidates and scored; "zsi": the unseen ones
     # alone.
     i.INSTANCE_SETTING = "gzsi"

@@ -3,15 +3,16 @@
 
     python tools/benchmark_inference.py
 
-The segmenter has random weights: its speed does not depend on them. Both versions take turns within
+The segmenter has random weights: its speed does not depend on them. The versions take turns within
 one run, so that a busy machine disturbs them alike; printed are medians in milliseconds. KEY VALUE
-pairs behind the options override the configuration, such as MODEL.DEVICE cpu.
+pairs behind the options override the configuration, such as MODEL.DEVICE cpu. With
+MODEL.INFERENCE.DTYPE bfloat16 the compiled op is timed in mixed precision too.
 """
 
 import argparse
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,19 @@ import torch
 from detectron2.modeling import build_model
 from pading_ops import HAS_EXTENSION, ms_deform_attn, ms_deform_attn_reference
 from script_timing import now
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
+from pading.engine.settings import check_settings
 from pading.engine.setup import exit_on_input_error
 from pading.errors import InputError
 from pading.modeling import pixel_decoder
 
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "panoptic" / "pretrain.yaml"
+
+Version = tuple[Callable[..., Tensor], torch.dtype | None]  # the op, type of mixed precision
+
 _OPS = {"plain PyTorch": ms_deform_attn_reference, "compiled op": ms_deform_attn}
 
 
@@ -56,9 +61,13 @@ def main() -> None:
             "with BUILD_OPS=1 (pip install --no-build-isolation -e .)"
         )
     cfg = load_config(args.config_file, args.overrides)
+    check_settings(cfg)
     register_datasets(cfg)
     model = build_model(cfg).eval()
-    times = measure(model, args.size, args.repeats)
+    versions: dict[str, Version] = {name: (op, None) for name, op in _OPS.items()}
+    if model.inference_dtype is not None:
+        versions[cfg.MODEL.INFERENCE.DTYPE] = (_OPS["compiled op"], model.inference_dtype)
+    times = measure(model, versions, args.size, args.repeats)
     medians = {
         name: {stage: statistics.median(taken) for stage, taken in stages.items()}
         for name, stages in times.items()
@@ -73,17 +82,19 @@ def main() -> None:
         print(json.dumps({**about, "milliseconds": medians}, indent=1))
         return
     print(", ".join(f"{key} {value}" for key, value in about.items()))
-    print(f"{'stage':20} {'before':>9} {'after':>9}  (before: {', after: '.join(_OPS)})")
-    before, after = medians.values()
-    for stage in before:
-        print(f"{stage:20} {before[stage]:9.1f} {after[stage]:9.1f}")
+    print(f"{'stage':20}", *(f"{name:>14}" for name in medians))
+    for stage in next(iter(medians.values())):
+        print(f"{stage:20}", *(f"{stages[stage]:14.1f}" for stages in medians.values()))
 
 
-def measure(model: nn.Module, size: int, repeats: int) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of every repeat, by version of the op and by stage.
+def measure(
+    model: nn.Module, versions: Mapping[str, Version], size: int, repeats: int
+) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of every repeat, by version and by stage.
 
     Args:
         model: a segmenter in evaluation mode.
+        versions: by name.
         size: of the square image, in pixels.
         repeats: how often each version runs, after one run that is not counted.
     """
@@ -94,10 +105,11 @@ def measure(model: nn.Module, size: int, repeats: int) -> dict[str, dict[str, li
         "pixel decoder": model.sem_seg_head["pixel_decoder"],
         "transformer decoder": model.sem_seg_head["predictor"],
     }
-    times: dict[str, dict[str, list[float]]] = {name: {} for name in _OPS}
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in versions}
     for repeat in tqdm(range(repeats + 1), leave=False):
-        for name, function in _OPS.items():
-            with mock.patch.object(pixel_decoder, "ms_deform_attn", function):
+        for name, (op, dtype) in versions.items():
+            model.inference_dtype = dtype
+            with mock.patch.object(pixel_decoder, "ms_deform_attn", op):
                 taken = _run(model, inputs, stages)
             if repeat > 0:
                 for stage, milliseconds in taken.items():

@@ -35,12 +35,12 @@ from pading.engine.extraction import Extraction
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
-from pading.engine.precision import amp_dtype
 from pading.engine.setup import exit_on_input_error
 from pading.engine.store import EmbeddingStore
 from pading.engine.trainer import build_embeddings
 from pading.errors import InputError
 from pading.modeling.pading import PADing
+from pading.modeling.precision import amp_dtype
 
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "shapes" / "PADing.yaml"
 _ZSL = "MODEL.ZERO_SHOT."

@@ -22,10 +22,10 @@ from pading.data.batches import TrainingBatches, training_entries
 from pading.data.randomness import Stream, generator, seed_everything
 from pading.engine.extraction import Extraction, check_store_settings, stored_entries
 from pading.engine.loop import in_parts
-from pading.engine.precision import autocast
 from pading.engine.store import HEADER, EmbeddingStore, Header
 from pading.errors import InputError
 from pading.modeling.pading import PADing
+from pading.modeling.precision import autocast
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
 from pading.data.randomness import Stream, generator, seed_everything
 from pading.data.splits import ClassSplit
-from pading.engine.precision import amp_dtype, autocast
 from pading.engine.store import (
     DTYPES,
     Header,
@@ -28,6 +27,7 @@ from pading.engine.store import (
 )
 from pading.errors import InputError
 from pading.modeling.pading import PADing
+from pading.modeling.precision import amp_dtype, autocast
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pading.data.randomness import Stream, seed_everything
 from pading.engine.interruption import Interruption
-from pading.engine.precision import autocast
 from pading.errors import InputError
+from pading.modeling.precision import autocast
 
 logger = logging.getLogger(__name__)
 

@@ -92,6 +92,7 @@ RULES: dict[str, Rule] = {
     },
     "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD": _SHARE,
     "MODEL.INFERENCE.OVERLAP_THRESHOLD": _SHARE,
+    "MODEL.INFERENCE.DTYPE": _one_of("float32", "bfloat16", "float16"),
     "MODEL.INFERENCE.INSTANCE_SETTING": _one_of("gzsi", "zsi"),
     _SEG + "CLASSES": _one_of("seen", "all"),
     **{

@@ -4,8 +4,8 @@ from detectron2.config import CfgNode, get_cfg
 
 from pading.config import add_pading_config
 from pading.engine.embeddings import uses_stored_embeddings
-from pading.engine.precision import amp_dtype
 from pading.errors import InputError
+from pading.modeling.precision import amp_dtype
 
 # Keys that a stage has no use for, and why; any value but the default is refused.
 _NEVER = {

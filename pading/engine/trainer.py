@@ -25,10 +25,10 @@ from pading.engine.hooks import Checkpoints, Evaluation
 from pading.engine.interruption import Interruption
 from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
-from pading.engine.precision import amp_dtype
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.engine.store import EmbeddingStore
 from pading.modeling.pading import PADing
+from pading.modeling.precision import amp_dtype
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """Stage 1: Mask2Former (Cheng et al., CVPR 2022), trained on the seen classes of a split."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from pading.modeling.inference import (
 )
 from pading.modeling.loading import LoadsWhole
 from pading.modeling.pixel_decoder import PixelDecoder
+from pading.modeling.precision import autocast, inference_dtype
 from pading.modeling.targets import Targets, prepare_targets
 from pading.modeling.transformer_decoder import Predictions, TransformerDecoder
 
@@ -59,6 +61,7 @@ class Mask2Former(LoadsWhole):
         overlap_threshold: float,
         max_instances: int,
         instance_setting: str = "gzsi",
+        inference_dtype: torch.dtype | None = None,
     ) -> None:
         """
         Args:
@@ -74,6 +77,7 @@ class Mask2Former(LoadsWhole):
             score_threshold, overlap_threshold: of the panoptic inference.
             max_instances: of the instance inference.
             instance_setting: classes that instances may have: "gzsi", all, or "zsi", the unseen.
+            inference_dtype: type of mixed precision at inference; None: as the caller has it.
         """
         super().__init__()
         self.backbone = backbone
@@ -85,6 +89,7 @@ class Mask2Former(LoadsWhole):
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.max_instances = max_instances
+        self.inference_dtype = inference_dtype
         self.instance_candidates = split.unseen if instance_setting == "zsi" else None
         mean, std = torch.tensor(pixel_mean).view(-1, 1, 1), torch.tensor(pixel_std).view(-1, 1, 1)
         self.register_buffer("pixel_mean", mean, persistent=False)
@@ -118,6 +123,7 @@ class Mask2Former(LoadsWhole):
             "overlap_threshold": inference.OVERLAP_THRESHOLD,
             "max_instances": cfg.TEST.DETECTIONS_PER_IMAGE,
             "instance_setting": instance_setting(cfg),
+            "inference_dtype": inference_dtype(cfg),
         }
 
     @property
@@ -136,10 +142,15 @@ class Mask2Former(LoadsWhole):
             ``panoptic_seg``, ``instances``, ``sem_seg``, in Detectron2's formats.
         """
         images = self.preprocess(batch)
-        predictions = self.segment(images)
         if self.training:
+            predictions = self.segment(images)
             return self.criterion(predictions, self.targets(batch, images))
-        return self.results(batch, images, self.class_logits(predictions), predictions.masks)
+        dtype = self.inference_dtype
+        with autocast(self.device, dtype) if dtype else nullcontext():
+            predictions = self.segment(images)
+            logits = self.class_logits(predictions)
+        with autocast(self.device, None):
+            return self.results(batch, images, logits, predictions.masks)
 
     def preprocess(self, batch: list[dict]) -> ImageList:
         """Normalise the images and pad them to one size."""

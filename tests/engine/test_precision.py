@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import pading
-from pading.engine.precision import amp_dtype
 from pading.engine.weights import read_weights
 from pading.errors import InputError
+from pading.modeling.precision import amp_dtype
 from tests.runs import FROM_IMAGES, ROOT, UNSCORED, train
 
 

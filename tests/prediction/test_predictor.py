@@ -70,6 +70,24 @@ def test_only_the_tasks_that_are_on(make_cfg: MakeCfg, image: np.ndarray) -> Non
     assert list(predictor.draw(image, found)) == ["panoptic"]
 
 
+def test_mixed_precision_is_that_of_pytorch(make_cfg: MakeCfg, image: np.ndarray) -> None:
+    exact, low = (
+        Predictor(make_cfg("MODEL.INFERENCE.DTYPE", dtype)) for dtype in ("float32", "bfloat16")
+    )
+
+    def scores(predictor: Predictor) -> torch.Tensor:
+        with torch.no_grad():
+            return predictor.model([predictor.prepare(image)])[0]["sem_seg"]
+
+    wanted, found = scores(exact), scores(low)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, wanted)
+    assert (found - wanted).norm() < 0.1 * wanted.norm()
+    # Without a type of its own a model goes by what surrounds it.
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(scores(exact), found, rtol=0, atol=0)
+
+
 def test_channels_go_in_the_order_that_the_model_was_trained_with(
     make_cfg: MakeCfg, image: np.ndarray
 ) -> None:

@@ -1,4 +1,4 @@
-"""Mixed precision, as SOLVER.AMP asks for it."""
+"""Mixed precision, as SOLVER.AMP asks for it in training and MODEL.INFERENCE.DTYPE afterwards."""
 
 import torch
 from detectron2.config import CfgNode
@@ -25,6 +25,11 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
     if name == "auto":
         return torch.float16 if cfg.MODEL.DEVICE.startswith("cuda") else None
     return _DTYPES[name]
+
+
+def inference_dtype(cfg: CfgNode) -> torch.dtype | None:
+    """The type of mixed precision that MODEL.INFERENCE.DTYPE asks for; None for float32."""
+    return {"float32": None, **_DTYPES}[cfg.MODEL.INFERENCE.DTYPE]
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
