@@ -3,10 +3,11 @@
 
     python tools/benchmark_inference.py
 
-The segmenter has random weights: its speed does not depend on them. The versions take turns within
-one run, so that a busy machine disturbs them alike; printed are medians in milliseconds. KEY VALUE
-pairs behind the options override the configuration, such as MODEL.DEVICE cpu. With
-MODEL.INFERENCE.DTYPE bfloat16 the compiled op is timed in mixed precision too.
+The segmenter has random weights: its speed does not depend on them, but for the results, which take
+longer the more segments there are. The versions take turns within one run, so that a busy machine
+disturbs them alike; printed are medians in milliseconds. KEY VALUE pairs behind the options
+override the configuration, such as MODEL.DEVICE cpu. With MODEL.INFERENCE.DTYPE bfloat16 the
+compiled op is timed in mixed precision too.
 """
 
 import argparse

@@ -31,6 +31,17 @@ def semantic_inference(scores: Tensor, masks: Tensor) -> Tensor:
     return torch.einsum("qk,qhw->khw", scores[:, :-1], masks.sigmoid())
 
 
+def confident_queries(scores: Tensor, score_threshold: float) -> Tensor:
+    """Which queries take part in panoptic results, (Q,) bool.
+
+    Args:
+        scores: (Q, K + 1) class probabilities.
+        score_threshold: the best class must not be no-object, and score more.
+    """
+    best, labels = scores.max(-1)
+    return (labels != scores.shape[-1] - 1) & (best > score_threshold)
+
+
 def panoptic_inference(
     scores: Tensor,
     masks: Tensor,
@@ -44,16 +55,15 @@ def panoptic_inference(
         scores: (Q, K + 1) class probabilities.
         masks: (Q, H, W) mask logits.
         things: contiguous indices of the countable classes.
-        score_threshold: a query takes part if its best class is not no-object and scores more.
+        score_threshold: see :func:`confident_queries`.
         overlap_threshold: a segment stays if the pixels won are at least this share of its mask's.
 
     Returns:
         (H, W) int32 segment ids (0: nothing), and for every segment its ``id``, ``category_id``,
         ``isthing`` and ``score``. Segments of one stuff class are one.
     """
-    best, labels = scores.max(-1)
-    chosen = (labels != scores.shape[-1] - 1) & (best > score_threshold)
-    best, labels = best[chosen], labels[chosen]
+    chosen = confident_queries(scores, score_threshold)
+    best, labels = scores[chosen].max(-1)
     probabilities = masks[chosen].sigmoid()
     result = torch.zeros(masks.shape[-2:], dtype=torch.int32, device=masks.device)
     if not len(labels):

@@ -18,6 +18,7 @@ from pading.errors import InputError
 from pading.modeling.build import SegmenterCriterion, build_criterion
 from pading.modeling.inference import (
     class_scores,
+    confident_queries,
     instance_inference,
     panoptic_inference,
     semantic_inference,
@@ -201,6 +202,11 @@ class Mask2Former(LoadsWhole):
             batch, images.image_sizes, logits, masks, strict=True
         ):
             scores = self._all_class_scores(image_logits)
+            if self.tasks["panoptic"] and not (self.tasks["semantic"] or self.tasks["instance"]):
+                # Masks are large at an image's size: those that do not count are left out before.
+                kept = confident_queries(scores, self.score_threshold)
+                kept[0] |= ~kept.any()  # no mask at all cannot be resized
+                scores, image_masks = scores[kept], image_masks[kept]
             upsampled = F.interpolate(
                 image_masks[None].float(), padded, mode="bilinear", align_corners=False
             )[0]

@@ -41,6 +41,27 @@ def test_results_have_the_size_asked_for(
     assert result["instances"].image_size == (33, 91)
 
 
+def test_panoptic_results_alone_are_those_beside_others(
+    make_model: Callable, make_batch: Callable, seed: int
+) -> None:
+    model = make_model("pretrain", {"MODEL.INFERENCE.OVERLAP_THRESHOLD": 0.0}).eval()
+    beside = dict.fromkeys(("panoptic", "instance", "semantic"), True)
+    alone = beside | {"instance": False, "semantic": False}
+    batch = make_batch([0])
+    found = []
+    for model.score_threshold in (0.0, 0.4, 1.0):
+        results = []
+        for model.tasks in (beside, alone):
+            with torch.no_grad():
+                [result] = model(batch)
+            results.append(result["panoptic_seg"])
+        (ids, segments), (ids_alone, segments_alone) = results
+        assert torch.equal(ids, ids_alone)
+        assert segments == segments_alone
+        found.append(len(segments))
+    assert found[0] >= found[1] >= found[2] == 0 < found[0]
+
+
 def test_head_rows(make_model: Callable, make_batch: Callable, seed: int) -> None:
     stage_one, stage_two = make_model("pretrain"), make_model("PADing")
     assert stage_one.head_rows.tolist() == [0, -1, 1, -1, 2, 3]
