@@ -95,7 +95,7 @@ class MSDeformAttn(nn.Module):
         weights = weights.softmax(-1).unflatten(-1, heads[1:])
         sizes = levels.shapes.flip(-1)[:, None].float()  # (L, 1, 2) as (width, height)
         # Locations stay in float32 under autocast: half types cannot tell neighbouring cells apart.
-        locations = reference[:, None, None, None].float() + offsets.float() / sizes
+        locations = torch.addcdiv(reference[:, None, None, None].float(), offsets.float(), sizes)
         mixed = ms_deform_attn(value, levels.shapes, levels.starts, locations, weights)
         return self.output_proj(mixed)
 
@@ -127,7 +127,7 @@ class EncoderLayer(nn.Module):
     ) -> Tensor:
         attended = self.self_attn(tokens + positions, reference, tokens, levels)
         tokens = self.norm1(tokens + self.dropout(attended))
-        hidden = self.dropout(F.relu(self.linear1(tokens)))
+        hidden = self.dropout(F.relu_(self.linear1(tokens)))
         return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
 
@@ -155,8 +155,9 @@ class Encoder(nn.Module):
             positions.append(encoding.to(level.dtype) + embedding)
             reference.append(cell_centres(height, width, level.device))
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
+        position, place = torch.cat(positions), torch.cat(reference)
         for layer in self.encoder["layers"].children():
-            tokens = layer(tokens, torch.cat(positions), torch.cat(reference), levels)
+            tokens = layer(tokens, position, place, levels)
         split = tokens.split([m.shape[-2] * m.shape[-1] for m in maps], dim=1)
         return [
             t.transpose(1, 2).unflatten(-1, m.shape[-2:]) for t, m in zip(split, maps, strict=True)

@@ -138,6 +138,28 @@ def test_queries_look_inside_their_masks() -> None:
     assert visible.tolist() == [[[True, False, False, False], [True] * 4]]
 
 
+def test_masks_between_layers_are_small_outside_training(
+    make_model: Callable, make_batch: Callable, seed: int
+) -> None:
+    """They are made at the size at which they are looked at: the same but for rounding."""
+    model = make_model("pretrain", {"MODEL.SEGMENTER.DECODER_LAYERS": 4}).eval()
+    decoder = model.sem_seg_head["predictor"]
+    with torch.no_grad():
+        features = model.backbone(model.preprocess(make_batch([0], [2])).tensor)
+        pixels = model.sem_seg_head["pixel_decoder"](features)
+        maps, mask_features = pixels.multi_scale, pixels.mask_features
+        found = decoder(maps, mask_features)
+        wanted = decoder.train()(maps, mask_features)
+    for name in ("logits", "masks", "embeddings"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-4)
+    assert len(found.auxiliary) == len(wanted.auxiliary) > len(maps)
+    for i, (small, large) in enumerate(zip(found.auxiliary, wanted.auxiliary, strict=True)):
+        size = maps[i % len(maps)].shape[-2:]
+        assert small.masks.shape[-2:] == size
+        assert large.masks.shape[-2:] == mask_features.shape[-2:]
+        assert torch.equal(visible_pixels(small.masks, size), visible_pixels(large.masks, size))
+
+
 def test_sine_positions() -> None:
     positions = sine_positions(3, 5, 8, torch.device("cpu"))
     assert positions.shape == (8, 3, 5)
