@@ -20,6 +20,7 @@ KEY VALUE pairs behind the options override the configuration.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from pading.engine.setup import exit_on_input_error
 from pading.prediction import Predictor, find_images, predict_files
 
 _NAMED = 5
+_KEY = re.compile(r"(MODEL|DATASETS|INPUT|TEST|DATALOADER)\.")
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +55,14 @@ def parse_args() -> argparse.Namespace:
         help="draw instances that score at least this; instance.json holds all (%(default)s)",
     )
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
-    return parser.parse_args()
+    args = parser.parse_args()
+    keys = [path for path in args.input if _KEY.match(str(path)) and not path.exists()]
+    if keys:
+        parser.error(
+            f"--input takes {keys[0]} for an image: let another option, such as --output, stand "
+            "between --input and the KEY VALUE pairs"
+        )
+    return args
 
 
 def main() -> None:

@@ -57,6 +57,17 @@ def test_folder(
     assert Image.open(output / "panoptic" / "a.png").size == (50, 40)
 
 
+def test_pairs_right_behind_the_images(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    options = ["--config-file", SHAPES, "--output", "unused", "--input", photographs]
+    command = ["predict.py", *options, "MODEL.WEIGHTS", "model.pth"]
+    monkeypatch.setattr(sys, "argv", [str(part) for part in command])
+    with pytest.raises(SystemExit, match="2"):
+        predict.main()
+    assert "--input takes MODEL.WEIGHTS for an image" in capsys.readouterr().err
+
+
 def test_unreadable_images_are_named_in_the_end(
     photographs: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
