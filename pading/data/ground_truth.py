@@ -210,6 +210,11 @@ def _images_by_id(content: Any, path: str, folder: str) -> dict[int | str, dict[
         check_image_id(image_id, where)
         if image_id in images:
             raise InputError(f"{where}: the image id {image_id} occurs twice")
+        if images and type(image_id) is not type(next(iter(images))):  # they could not be sorted
+            raise InputError(
+                f"{where}: the image id {image_id!r} is {type(image_id).__name__}, those before it "
+                "are not; write all as numbers, or all as texts"
+            )
         below(folder, field(image, "file_name", str, where), where)
         for key in ("height", "width"):
             if field(image, key, int, where) < 1:

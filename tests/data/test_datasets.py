@@ -64,6 +64,10 @@ def _segment(key, value):
         (lambda c: c.pop("images"), "'images' .list. is missing"),
         (lambda c: c.update(annotations={}), "'annotations' must be list"),
         (lambda c: c["images"][1].update(id=0), "image 1 .*the image id 0 occurs twice"),
+        (
+            lambda c: c["images"][1].update(id="1"),
+            "the image id '1' is str, those before it are not",
+        ),
         (lambda c: c["images"][1].update(height="9"), "'height' must be int, not '9'"),
         (lambda c: c["images"][1].update(width=0), "'width' is 0, not a size"),
         (lambda c: c["images"][1].pop("file_name"), "'file_name' .str. is missing"),
