@@ -70,7 +70,8 @@ def panoptic_inference(
         return result, []
 
     inside = probabilities >= 0.5
-    winner = (best[:, None, None] * probabilities).argmax(0)
+    # As argmax gives, which takes a CPU five times as long.
+    winner = (best[:, None, None] * probabilities).max(0).indices
     won = winner == torch.arange(len(labels), device=masks.device)[:, None, None]
     areas = inside.flatten(1).sum(1).tolist()
     areas_won = won.flatten(1).sum(1).tolist()
