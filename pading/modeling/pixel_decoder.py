@@ -159,8 +159,11 @@ class Encoder(nn.Module):
         for layer in self.encoder["layers"].children():
             tokens = layer(tokens, position, place, levels)
         split = tokens.split([m.shape[-2] * m.shape[-1] for m in maps], dim=1)
+        # Channels last; split before axes are moved, else PyTorch does not see it of a single image
+        # and resizes that several times as slowly on a CPU.
         return [
-            t.transpose(1, 2).unflatten(-1, m.shape[-2:]) for t, m in zip(split, maps, strict=True)
+            t.unflatten(1, m.shape[-2:]).permute(0, 3, 1, 2)
+            for t, m in zip(split, maps, strict=True)
         ]
 
 
@@ -263,9 +266,7 @@ class PixelDecoder(nn.Module):
         ]
         maps = self.transformer(maps)
         lateral = self.adapter_1(features[self.finest])
-        # With channels last, as the encoder leaves them, a CPU resizes three times as slowly.
-        coarser = maps[-1].contiguous()
-        coarser = F.interpolate(coarser, lateral.shape[-2:], mode="bilinear", align_corners=False)
+        coarser = F.interpolate(maps[-1], lateral.shape[-2:], mode="bilinear", align_corners=False)
         return PixelFeatures(self.mask_features(self.layer_1(lateral + coarser)), maps)
 
 

@@ -221,6 +221,7 @@ def visible_pixels(masks: Tensor, size: Sequence[int]) -> Tensor:
     Returns:
         (B, Q, height * width) bool.
     """
-    masks = F.interpolate(masks.float(), size, mode="bilinear", align_corners=False)
+    if masks.shape[-2:] != size:
+        masks = F.interpolate(masks.float(), size, mode="bilinear", align_corners=False)
     visible = masks.flatten(2) >= 0  # sigmoid >= 0.5
     return visible | ~visible.any(-1, keepdim=True)
