@@ -20,10 +20,9 @@ from typing import Any
 from preparing import parser, print_counts, restricted
 from tqdm import tqdm
 
-from pading.data.files import field, read_json, write_json
-from pading.data.splits import ClassSplit, load_split
-from pading.engine.setup import exit_on_input_error
-from pading.errors import InputError
+from pading.errors import InputError, exit_on_input_error
+from pading.files import field, read_json, write_json
+from pading.vocabulary.splits import ClassSplit, load_split
 
 _LAYOUT = {"ANNOTATIONS": "annotations/instances_{}2014.json"}
 

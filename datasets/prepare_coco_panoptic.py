@@ -18,11 +18,11 @@ from typing import Any
 
 from preparing import add_split_and_workers, make_maps, parser, print_counts, restricted
 
-from pading.data.files import read_json, write_json
 from pading.data.ground_truth import parse_panoptic
 from pading.data.spec import DatasetSpec
-from pading.data.splits import ClassSplit, load_split
-from pading.engine.setup import exit_on_input_error
+from pading.errors import exit_on_input_error
+from pading.files import read_json, write_json
+from pading.vocabulary.splits import ClassSplit, load_split
 
 _LAYOUT = {
     "ANNOTATIONS": "annotations/panoptic_{}2017.json",

@@ -21,8 +21,8 @@ from tqdm.contrib.concurrent import thread_map
 from pading.data.ground_truth import load_semantic
 from pading.data.images import check_image
 from pading.data.spec import DatasetSpec
-from pading.data.splits import ClassSplit, load_split
-from pading.engine.setup import exit_on_input_error
+from pading.errors import exit_on_input_error
+from pading.vocabulary.splits import ClassSplit, load_split
 
 _LAYOUT = {"IMAGES": "{}2017", "LABELS": "stuffthingmaps/{}2017"}
 

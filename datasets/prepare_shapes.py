@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from pading.data.datasets import ROOT_VARIABLE, datasets_root
-from pading.data.shapes import ShapesSettings, generate
-from pading.data.splits import load_split
-from pading.engine.setup import exit_on_input_error
+from pading.data.catalogue import ROOT_VARIABLE, datasets_root
+from pading.data.shapes.generation import ShapesSettings, generate
+from pading.errors import exit_on_input_error
+from pading.vocabulary.splits import load_split
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the data set; see :func:`pading.data.shapes.generate`."""
+    """Make the data set; see :func:`pading.data.shapes.generation.generate`."""
     args = parse(arguments)
     settings = ShapesSettings(args.seed, args.train, args.val, args.size)
     made = generate(args.root, load_split(args.split), settings, args.overwrite, args.workers)

@@ -13,12 +13,12 @@ from PIL import Image
 from tabulate import tabulate
 from tqdm import tqdm
 
-from pading.data.datasets import datasets_root
-from pading.data.files import writing
+from pading.data.catalogue import datasets_root
 from pading.data.images import read_label_map
-from pading.data.splits import ClassSplit
-from pading.data.targets import MOST_CLASSES, semantic_labels
+from pading.data.masks import MOST_CLASSES, semantic_labels
 from pading.errors import InputError
+from pading.files import writing
+from pading.vocabulary.splits import ClassSplit
 
 SUBSETS = ("train", "val")
 _CHUNK = 16

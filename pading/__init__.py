@@ -1,21 +1,47 @@
-"""Universal zero-shot segmentation on Detectron2; importing it registers the models."""
+"""Universal zero-shot segmentation on Detectron2.
 
-from pading.config import load_config
-from pading.data.datasets import register_datasets
-from pading.losses import SetCriterion, ZeroShotCriterion
-from pading.modeling import Mask2Former, PADing, SwinTransformer
-from pading.prediction import Predictor
+``import pading`` loads neither torch nor Detectron2: a public name loads what it needs when it is
+asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pading.backbones.swin import SwinTransformer
+    from pading.config import load_config
+    from pading.data.catalogue import register_datasets
+    from pading.models.mask2former import Mask2Former
+    from pading.models.pading.stage_two import PADing
+    from pading.prediction import Predictor
+
+_HOMES = {
+    "Mask2Former": "pading.models.mask2former",
+    "PADing": "pading.models.pading.stage_two",
+    "Predictor": "pading.prediction",
+    "SwinTransformer": "pading.backbones.swin",
+    "load_config": "pading.config",
+    "register_datasets": "pading.data.catalogue",
+}
 
 __all__ = [
     "Mask2Former",
     "PADing",
     "Predictor",
-    "SetCriterion",
     "SwinTransformer",
-    "ZeroShotCriterion",
     "__version__",
     "load_config",
     "register_datasets",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

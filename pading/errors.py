@@ -1,5 +1,7 @@
 """The one error type for what a user can mend."""
 
+import sys
+from collections.abc import Callable
 from typing import Literal
 
 Kind = Literal["missing", "corrupt", "empty", "outside the split", "inconsistent"]
@@ -19,3 +21,20 @@ class InputError(ValueError):
     def __init__(self, message: str, kind: Kind = "inconsistent") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def exit_on_input_error(main: Callable[[], None]) -> None:
+    """Run an entry point; print an InputError without a traceback and exit with status 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {_message(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _message(error: InputError) -> str:
+    """What it says; PyTorch puts a traceback in front of what a data loader's worker has raised."""
+    text = str(error)
+    if text.startswith(f"Caught {InputError.__name__} in DataLoader worker"):
+        return text.rpartition(f"{InputError.__module__}.{InputError.__name__}: ")[2].strip()
+    return text

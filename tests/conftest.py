@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pading.compat import detectron2_version_line
-from pading.data.shapes import ShapesSettings, generate
-from pading.data.splits import load_split
+from pading.data.shapes.generation import ShapesSettings, generate
+from pading.vocabulary.splits import load_split
 
 _SEED_VARIABLE = "PADING_TEST_SEED"
 _SHARED_VARIABLE = "PADING_SHARED"

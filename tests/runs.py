@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import preprocess_pretrained_weight
 import pytest
 import torch
-import train_net
 from detectron2.utils.logger import setup_logger
 
-from pading.engine.setup import exit_on_input_error
-from pading.engine.weights import read_weights
+from pading.checkpoint.weights import read_weights
+from pading.commands import convert as preprocess_pretrained_weight
+from pading.commands import train as train_net
+from pading.errors import exit_on_input_error
 from tests.narrow import NARROW
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pading.data.splits import load_split
+from pading.vocabulary.splits import load_split
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLIT = "coco_panoptic_119_14"

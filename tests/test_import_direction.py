@@ -63,7 +63,11 @@ def test_imports_go_one_way(path: Path) -> None:
         ("pading/data/x.py", "from pading.modeling import y", ["pading.modeling.y"]),
         ("pading/data/x.py", "def f():\n    import pading.engine.z", ["pading.engine.z"]),
         ("pading/data/x.py", "from pading import losses", ["pading.losses"]),
-        ("pading/config.py", "from pading.data.splits import s", ["pading.data.splits.s"]),
+        (
+            "pading/config/__init__.py",
+            "from pading.vocabulary.splits import s",
+            ["pading.vocabulary.splits.s"],
+        ),
         ("pading/errors.py", "from pading.config import c", ["pading.config.c"]),
         ("pading/evaluation/x.py", "import tools.train_net", ["tools"]),
         ("pading/modeling/x.py", "import pading.visualize", ["pading.visualize"]),

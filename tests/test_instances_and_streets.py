@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import prepare_coco_instances
-import preprocess_pretrained_weight
 import pytest
-import train_net
 import yaml
 
-from pading.data.semantics import ClassVectors
-from pading.data.splits import load_split
+from pading.commands import convert as preprocess_pretrained_weight
+from pading.commands import train as train_net
+from pading.vocabulary.class_vectors import ClassVectors
+from pading.vocabulary.splits import load_split
 from tests.narrow import NARROW_R50_OVERRIDES
 from tests.runs import ROOT, UNSCORED, run
 

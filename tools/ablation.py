@@ -24,17 +24,16 @@ from script_processes import PROCESSES
 from tqdm import tqdm
 
 import pading
-from pading.data.datasets import DATASETS, register
-from pading.data.shapes import ShapesSettings, generate
+from pading.data.catalogue import DATASETS, register
+from pading.data.shapes.generation import ShapesSettings, generate
 from pading.data.spec import DatasetSpec
-from pading.data.splits import load_split
 from pading.engine.interruption import Interrupted, Interruption
-from pading.engine.setup import check_weights, exit_on_input_error
+from pading.engine.setup import check_weights
 from pading.engine.workers import TaskError, run_in_processes, usable_cores
-from pading.errors import InputError
-from pading.evaluation.ablation import UNSEEN_SCENES, Row, chosen_rows
-from pading.evaluation.ablation_report import write_report
-from pading.evaluation.ablation_runs import (
+from pading.errors import InputError, exit_on_input_error
+from pading.vocabulary.splits import load_split
+from research.ablation.ablation_report import write_report
+from research.ablation.runs import (
     AblationWork,
     Runs,
     Task,
@@ -44,7 +43,8 @@ from pading.evaluation.ablation_runs import (
     prepare_store,
     until,
 )
-from pading.evaluation.ablation_segmenter import ALL_CLASSES_SCENES
+from research.ablation.stage_one import ALL_CLASSES_SCENES
+from research.ablation.study import UNSEEN_SCENES, Row, chosen_rows
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "shapes"
 _VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")

@@ -27,10 +27,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
-from pading.engine.settings import check_settings
-from pading.engine.setup import exit_on_input_error
-from pading.errors import InputError
-from pading.modeling import pixel_decoder
+from pading.config.settings import check_settings
+from pading.errors import InputError, exit_on_input_error
+from pading.layers import pixel_decoder
 
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "panoptic" / "pretrain.yaml"
 

@@ -29,18 +29,17 @@ from script_timing import now
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
-from pading.engine.checkpoint import Checkpointer
-from pading.engine.embeddings import open_store
-from pading.engine.extraction import Extraction
+from pading.checkpoint.checkpointer import Checkpointer
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
-from pading.engine.setup import exit_on_input_error
-from pading.engine.store import EmbeddingStore
 from pading.engine.trainer import build_embeddings
-from pading.errors import InputError
-from pading.modeling.pading import PADing
-from pading.modeling.precision import amp_dtype
+from pading.errors import InputError, exit_on_input_error
+from pading.layers.precision import amp_dtype
+from pading.models.pading.embeddings import open_store
+from pading.models.pading.extraction import Extraction
+from pading.models.pading.stage_two import PADing
+from pading.models.pading.store import EmbeddingStore
 
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "shapes" / "PADing.yaml"
 _ZSL = "MODEL.ZERO_SHOT."

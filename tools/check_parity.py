@@ -15,10 +15,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pading.data.files import write_json
-from pading.engine.setup import exit_on_input_error
-from pading.errors import InputError
-from pading.evaluation.parity.check import check_recording
+from pading.errors import InputError, exit_on_input_error
+from pading.files import write_json
+from research.parity.check import check_recording
 
 
 def parse_args() -> argparse.Namespace:

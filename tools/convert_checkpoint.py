@@ -1,62 +1,7 @@
 #!/usr/bin/env python3
-"""Rename the weights of a checkpoint between the published code's names and ours, bit by bit.
+"""``pading rename-weights``, for a checkout."""
 
-    python tools/convert_checkpoint.py --to ours published.pkl weights.safetensors
-    python tools/convert_checkpoint.py --to published output/.../model_final.pth published.pth
-
-The ending of the second file says which format is written: .safetensors or .pth. Loading needs no
-conversion: MODEL.WEIGHTS takes files of both layouts.
-
-What the other side has no place for is carried along, so that the way back is exact: the published
-loss's class weights as "published.criterion.empty_weight" (loading ignores them), our class vectors
-as "pading.class_vectors" (the published code ignores them and reports so; it sets its own class
-weights from its configuration). Optimizer and training state stay behind.
-"""
-
-import argparse
-from collections import Counter
-from pathlib import Path
-
-from pading.engine.setup import exit_on_input_error
-from pading.engine.weights import read_weights, write_weights
-from pading.errors import InputError
-from pading.modeling.loading import is_backbone_alone
-from pading.modeling.published import our_names, published_names
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--to", choices=("ours", "published"), required=True, help="whose names")
-    parser.add_argument("input", type=Path, help="checkpoint (.pth, .pkl or .safetensors)")
-    parser.add_argument("output", type=Path, help="file to write (.safetensors or .pth)")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    weights = read_weights(args.input)["model"]
-    ours = our_names(weights)
-    if is_backbone_alone(ours):
-        raise InputError(
-            f"{args.input}: no checkpoint of a segmenter (no name begins with sem_seg_head.); "
-            "weights of a backbone alone load as they are"
-        )
-    renamed = ours if args.to == "ours" else published_names(ours)
-    write_weights(args.output, renamed)
-    changed = Counter(_room(new) for old, new in zip(weights, renamed, strict=True) if old != new)
-    print(f"{args.output}: {len(renamed)} tensors under {_WHOSE[args.to]} names")
-    for room, count in sorted(changed.items()):
-        print(f"  {room}: {count} renamed")
-
-
-_WHOSE = {"ours": "our", "published": "published"}
-
-
-def _room(name: str) -> str:
-    return name.split(".")[0]
-
+from pading.commands import run
 
 if __name__ == "__main__":
-    exit_on_input_error(main)
+    run("rename-weights")

@@ -20,15 +20,15 @@ from panopticapi.utils import rgb2id
 from PIL import Image
 from script_processes import start_script
 
-from pading.data.datasets import DATASETS, datasets_root
-from pading.data.files import read_json, write_json
+from pading.data.catalogue import DATASETS, datasets_root
 from pading.data.spec import DatasetSpec
-from pading.data.splits import ClassSplit, load_split
-from pading.engine.setup import exit_on_input_error
+from pading.errors import exit_on_input_error
 from pading.evaluation.evaluator import RESULTS_FILE
 from pading.evaluation.groups import Scores
-from pading.evaluation.report import comparison_table, without_nan
+from pading.evaluation.tables import comparison_table, without_nan
+from pading.files import read_json, write_json
 from pading.visualize import SegmentMap, SheetRow, write_sheet
+from pading.vocabulary.splits import ClassSplit, load_split
 
 _TOOLS = Path(__file__).parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.build"])
+PROCESSES.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.evaluators"])
 
 
 def start_script(

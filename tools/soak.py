@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from script_processes import start_script
 
+from pading.checkpoint.weights import read_weights
 from pading.engine.interruption import EXIT_STATUS
-from pading.engine.setup import exit_on_input_error
-from pading.engine.weights import read_weights
+from pading.errors import exit_on_input_error
 
 _TOOLS = Path(__file__).resolve().parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"

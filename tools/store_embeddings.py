@@ -1,69 +1,7 @@
 #!/usr/bin/env python3
-"""Store what stage 2 learns from: one pass of the frozen segmenter over the training set.
+"""``pading store``, for a checkout."""
 
-    python tools/store_embeddings.py --config-file configs/panoptic/PADing.yaml \\
-        --output stores/coco --num-gpus 8 MODEL.WEIGHTS pretrained_weight_panoptic.pth
-
-Then stage 2 takes it as MODEL.STORE.PATH stores/coco. MODEL.STORE.* in pading/config.py says how
-often images are augmented, which queries are kept and how. A killed run goes on where it stopped.
-On machines without GPUs, start several with --part 0/4, --part 1/4, ...: each makes its shards.
-"""
-
-import argparse
-
-from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser
-from detectron2.modeling import build_model
-from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
-
-import pading
-from pading.engine.checkpoint import Checkpointer
-from pading.engine.extraction import Extraction, check_store_settings
-from pading.engine.launch import launch
-from pading.engine.setup import exit_on_input_error, setup
-from pading.errors import InputError
-
-
-def parse_args() -> argparse.Namespace:
-    parser = default_argument_parser(epilog=__doc__)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="the store to make")
-    parser.add_argument(
-        "--part", default="0/1", metavar="I/N", help="make every Nth shard, from the Ith on"
-    )
-    return parser.parse_args()
-
-
-def part_of(text: str) -> tuple[int, int]:
-    """ "1/4" -> (1, 4)."""
-    first, _, count = text.partition("/")
-    if first.isdecimal() and count.isdecimal() and int(first) < int(count):
-        return int(first), int(count)
-    raise InputError(f"--part {text}: give I/N with 0 <= I < N, such as 0/2 and 1/2")
-
-
-def run(cfg: CfgNode, output: str, part: int, parts: int) -> None:
-    """The work of one process: its shards of its part."""
-    pading.register_datasets(cfg)
-    for name in ("detectron2", "fvcore", "pading"):
-        setup_logger(distributed_rank=comm.get_rank(), name=name)
-    model = build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-    processes = comm.get_world_size()
-    Extraction(cfg, model).write(output, part * processes + comm.get_rank(), parts * processes)
-
-
-def main() -> None:
-    args = parse_args()
-    part, parts = part_of(args.part)
-    cfg = setup(args)
-    if cfg.MODEL.META_ARCHITECTURE != "PADing":
-        raise InputError(f"{args.config_file}: embeddings are stored for stage 2; give its config")
-    if not cfg.MODEL.WEIGHTS:
-        raise InputError("MODEL.WEIGHTS is empty; name a converted checkpoint of stage 1")
-    check_store_settings(cfg)
-    launch(run, args, cfg.MODEL.DEVICE, (cfg, args.output, part, parts))
-
+from pading.commands import run
 
 if __name__ == "__main__":
-    exit_on_input_error(main)
+    run("store")

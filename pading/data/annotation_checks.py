@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pading.data.files import field
 from pading.data.rle import check_rle
-from pading.data.splits import ClassSplit
 from pading.errors import InputError
+from pading.files import field
+from pading.vocabulary.splits import ClassSplit
 
 # COCO's colours hold R + 256 G + 256^2 B; 0 is unlabelled.
 _LARGEST_SEGMENT_ID = 256**3 - 1

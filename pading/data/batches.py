@@ -21,8 +21,8 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pading.data.mappers import SegmentationMapper
-from pading.data.randomness import Stream, generator, seed_everything
 from pading.errors import InputError
+from pading.randomness import Stream, generator, seed_everything
 
 Place = tuple[int, ...]
 """Where the random numbers of an augmentation come from; the image's number is the last."""

@@ -1,7 +1,7 @@
 """From annotation files on disk to Detectron2's list of dictionaries, checked on the way.
 
 Each loader takes a :class:`~pading.data.spec.DatasetSpec` with absolute paths and the data set's
-class split. Every dictionary has task, file_name and image_id; :mod:`pading.data.targets` reads
+class split. Every dictionary has task, file_name and image_id; :mod:`pading.data.masks` reads
 the masks. What does not fit is an InputError that names file and entry, handed to ``on_error``,
 which by default raises it; if it returns, the entry is left out.
 """
@@ -21,11 +21,11 @@ from pading.data.annotation_checks import (
     check_segmentation,
     crowd_flag,
 )
-from pading.data.files import field, read_json
+from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
-from pading.data.splits import ClassSplit
-from pading.data.targets import label_table
 from pading.errors import InputError
+from pading.files import field, read_json
+from pading.vocabulary.splits import ClassSplit
 
 Entry = dict[str, Any]
 OnError = Callable[[InputError], None]
@@ -146,7 +146,7 @@ def load_semantic(
 
     Returns:
         from label maps, one dictionary per map, with sem_seg_file_name and label_table
-        (:func:`~pading.data.targets.label_table`); from panoptic annotations, what
+        (:func:`~pading.data.masks.label_table`); from panoptic annotations, what
         :func:`load_panoptic` returns.
 
     Raises:

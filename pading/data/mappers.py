@@ -9,7 +9,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import Instances
 
 from pading.data.images import read_image, require_size, segment_ids
-from pading.data.targets import (
+from pading.data.masks import (
     IGNORE_LABEL,
     instance_masks,
     panoptic_colours,

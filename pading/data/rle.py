@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pading.data.files import field
 from pading.errors import InputError
+from pading.files import field
 
 _MOST_CHARACTERS = 7  # of one run: 35 bits
 

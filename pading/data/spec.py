@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from pading.config import read_yaml
-from pading.data.files import field
 from pading.errors import InputError
+from pading.files import field
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pading.data.datasets import load_entries, metadata_of
-from pading.data.spec import DatasetSpec
-from pading.data.splits import ClassSplit
-from pading.data.targets import (
+from pading.data.catalogue import load_entries, metadata_of
+from pading.data.dataset_checks import check_entry_image
+from pading.data.masks import (
     IGNORE_LABEL,
     instance_masks,
     panoptic_faults,
     panoptic_ids,
     semantic_labels,
 )
-from pading.data.validate import check_entry_image
+from pading.data.spec import DatasetSpec
 from pading.errors import InputError, Kind
+from pading.vocabulary.splits import ClassSplit
 
 Fault = tuple[Kind, str]
 _KINDS: tuple[Kind, ...] = ("missing", "corrupt", "empty", "outside the split", "inconsistent")

@@ -6,8 +6,8 @@ from typing import Literal
 
 from detectron2.config import CfgNode
 
-from pading.data.datasets import metadata_of
-from pading.data.targets import MOST_CLASSES
+from pading.data.catalogue import metadata_of
+from pading.data.masks import MOST_CLASSES
 from pading.errors import InputError
 
 Setting = Literal["gzsi", "zsi"]

@@ -11,10 +11,10 @@ from detectron2.engine import HookBase, hooks
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
-from pading.data.files import field, read_json, write_json
 from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.errors import InputError
+from pading.files import field, read_json, write_json
 
 logger = logging.getLogger(__name__)
 

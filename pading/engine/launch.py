@@ -27,8 +27,7 @@ from torch import distributed
 from torch.multiprocessing import ProcessExitedException, start_processes
 
 from pading.compat import create_local_process_group
-from pading.engine.setup import exit_on_input_error
-from pading.errors import InputError
+from pading.errors import InputError, exit_on_input_error
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # How long processes wait for each other. On a CPU the last shard of a store can take hours; gloo

@@ -14,10 +14,10 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pading.data.randomness import Stream, seed_everything
 from pading.engine.interruption import Interruption
 from pading.errors import InputError
-from pading.modeling.precision import autocast
+from pading.layers.precision import autocast
+from pading.randomness import Stream, seed_everything
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class TrainingLoop(SimpleTrainer):
     """SimpleTrainer that can be resumed exactly, with mixed precision on any device.
 
     Every iteration seeds the global random generators from the run's seed, its own number and,
-    where batches differ, the rank of the process (:mod:`pading.data.randomness`), and the batches
+    where batches differ, the rank of the process (:mod:`pading.randomness`), and the batches
     are a function of seed and iteration too. So optimizer, scaler, seed and iteration are all there
     is to save: a resumed run draws the dropout, noise and points that it would have drawn.
 

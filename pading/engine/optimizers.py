@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pading.errors import InputError
-from pading.modeling.pading import PADing
+from pading.models.pading.stage_two import PADing
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 # Parameters that stand for places or things rather than mix channels: they decay as embeddings do.

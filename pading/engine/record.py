@@ -15,12 +15,12 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from pading.checkpoint.checkpointer import LAST_CHECKPOINT
 from pading.compat import detectron2_version_line
-from pading.data.datasets import split_of
-from pading.data.files import field, read_json, write_json
-from pading.data.semantics import ClassVectors, load_class_vectors
-from pading.engine.checkpoint import LAST_CHECKPOINT
+from pading.data.catalogue import split_of
 from pading.errors import InputError
+from pading.files import field, read_json, write_json
+from pading.vocabulary.class_vectors import ClassVectors, load_class_vectors
 
 RECORD_FILE = "run.json"
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from pading.engine.checkpoint import Checkpointer
+from pading.checkpoint.checkpointer import Checkpointer
 from pading.errors import InputError
 
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")

@@ -2,25 +2,23 @@
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
 
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
+from pading.checkpoint.checkpointer import LAST_CHECKPOINT
+from pading.checkpoint.matching import is_backbone_alone
+from pading.checkpoint.weights import read_weights
 from pading.config import load_config
-from pading.data.datasets import register_datasets, split_of
-from pading.data.semantics import load_class_vectors
-from pading.data.validate import check_datasets
-from pading.engine.checkpoint import LAST_CHECKPOINT
+from pading.config.settings import check_settings
+from pading.data.catalogue import register_datasets, split_of
+from pading.data.dataset_checks import check_datasets
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.record import check_resumable
-from pading.engine.settings import check_settings
-from pading.engine.solver import check_solver
-from pading.engine.weights import read_weights
+from pading.engine.solver_checks import check_solver
 from pading.errors import InputError
-from pading.modeling.loading import is_backbone_alone
-from pading.modeling.pading import check_unseen
+from pading.models.pading.stage_two import check_unseen
+from pading.vocabulary.class_vectors import load_class_vectors
 
 
 def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
@@ -79,7 +77,7 @@ def check_weights(cfg: CfgNode, trained: bool) -> str:
         the file on this machine; "" without weights.
 
     Raises:
-        InputError: as above, or what :func:`~pading.engine.weights.read_weights` refuses.
+        InputError: as above, or what :func:`~pading.checkpoint.weights.read_weights` refuses.
     """
     weights = cfg.MODEL.WEIGHTS
     if trained and not weights:
@@ -108,20 +106,3 @@ def check_weights(cfg: CfgNode, trained: bool) -> str:
             "give a trained model as MODEL.WEIGHTS"
         )
     return path
-
-
-def exit_on_input_error(main: Callable[[], None]) -> None:
-    """Run an entry point; print an InputError without a traceback and exit with status 2."""
-    try:
-        main()
-    except InputError as error:
-        print(f"error: {_message(error)}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _message(error: InputError) -> str:
-    """What it says; PyTorch puts a traceback in front of what a data loader's worker has raised."""
-    text = str(error)
-    if text.startswith(f"Caught {InputError.__name__} in DataLoader worker"):
-        return text.rpartition(f"{InputError.__module__}.{InputError.__name__}: ")[2].strip()
-    return text

@@ -15,20 +15,20 @@ from torch.utils.data import DataLoader
 from pading.compat import DefaultTrainer
 from pading.data.batches import build_training_batches
 from pading.data.mappers import SegmentationMapper
-from pading.engine.embeddings import (
-    ImageEmbeddings,
-    StoredEmbeddings,
-    uses_stored_embeddings,
-    with_kept_share,
-)
 from pading.engine.hooks import Checkpoints, Evaluation
 from pading.engine.interruption import Interruption
 from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.engine.run_checkpoints import RunCheckpointer
-from pading.engine.store import EmbeddingStore
-from pading.modeling.pading import PADing
-from pading.modeling.precision import amp_dtype
+from pading.layers.precision import amp_dtype
+from pading.models.pading.embeddings import (
+    ImageEmbeddings,
+    StoredEmbeddings,
+    uses_stored_embeddings,
+    with_kept_share,
+)
+from pading.models.pading.stage_two import PADing
+from pading.models.pading.store import EmbeddingStore
 
 logger = logging.getLogger(__name__)
 

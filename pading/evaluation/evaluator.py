@@ -9,10 +9,10 @@ from typing import Any
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 from detectron2.utils import comm
 
-from pading.data.files import write_json
-from pading.data.splits import ClassSplit
 from pading.evaluation.groups import Scores
-from pading.evaluation.report import group_table, without_nan
+from pading.evaluation.tables import group_table, without_nan
+from pading.files import write_json
+from pading.vocabulary.splits import ClassSplit
 
 logger = logging.getLogger(__name__)
 

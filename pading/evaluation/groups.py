@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pading.data.splits import ClassSplit
+from pading.vocabulary.splits import ClassSplit
 
 GROUPS = ("all", "things", "stuff", "seen", "unseen", "harmonic")
 

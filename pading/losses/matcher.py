@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pading.losses.points import random_points, sample_points
-from pading.modeling.targets import Targets
-from pading.modeling.transformer_decoder import Predictions
+from pading.structures import MaskTargets, QueryPredictions
 
 Match = tuple[Tensor, Tensor]
 """(query indices ascending, target indices) of one image, int64 on the CPU."""
@@ -27,8 +26,8 @@ class LossWeights:
 
 @torch.no_grad()
 def match(
-    stages: Sequence[Predictions],
-    targets: Sequence[Targets],
+    stages: Sequence[QueryPredictions],
+    targets: Sequence[MaskTargets],
     weights: LossWeights,
     num_points: int,
 ) -> list[list[Match]]:
@@ -68,7 +67,7 @@ def match(
 
 
 def pairing_cost(
-    logits: Tensor, masks: Tensor, target: Targets, points: Tensor, weights: LossWeights
+    logits: Tensor, masks: Tensor, target: MaskTargets, points: Tensor, weights: LossWeights
 ) -> Tensor:
     """Cost of pairing every query with every target of one image (Mask2Former, section 3.3).
 

@@ -10,12 +10,9 @@ from torch.nn import functional as F
 
 from pading.losses.matcher import LossWeights, Match, match
 from pading.losses.points import sample_points, uncertain_points
-from pading.modeling.build import CRITERION_REGISTRY
-from pading.modeling.targets import Targets
-from pading.modeling.transformer_decoder import Predictions
+from pading.structures import MaskTargets, QueryPredictions
 
 
-@CRITERION_REGISTRY.register()
 class SetCriterion(nn.Module):
     """Hungarian matching, then losses of classes and of masks read at sampled points.
 
@@ -61,7 +58,9 @@ class SetCriterion(nn.Module):
             "importance_ratio": loss.IMPORTANCE_RATIO,
         }
 
-    def forward(self, predictions: Predictions, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    def forward(
+        self, predictions: QueryPredictions, targets: Sequence[MaskTargets]
+    ) -> dict[str, Tensor]:
         """Weighted losses by name.
 
         Returns:
@@ -86,12 +85,14 @@ class SetCriterion(nn.Module):
                 losses[f"loss_dice{suffix}"] = self.weights.dice * dice
         return losses
 
-    def match(self, stages: Sequence[Predictions], targets: Sequence[Targets]) -> list[list[Match]]:
+    def match(
+        self, stages: Sequence[QueryPredictions], targets: Sequence[MaskTargets]
+    ) -> list[list[Match]]:
         """:func:`~pading.losses.matcher.match` with this criterion's weights, in float32."""
         with torch.autocast(stages[0].masks.device.type, enabled=False):
             return match(stages, targets, self.weights, self.num_points)
 
-    def query_labels(self, predictions: Predictions, targets: Sequence[Targets]) -> Tensor:
+    def query_labels(self, predictions: QueryPredictions, targets: Sequence[MaskTargets]) -> Tensor:
         """Match one prediction; the result is that of the function :func:`query_labels`."""
         [pairs] = self.match([predictions], targets)
         return query_labels(targets, pairs, *predictions.logits.shape[1:])
@@ -99,7 +100,7 @@ class SetCriterion(nn.Module):
     def _mask_losses(
         self,
         masks: Tensor,
-        targets: Sequence[Targets],
+        targets: Sequence[MaskTargets],
         pairs: Sequence[Match],
         num_masks: float,
     ) -> tuple[Tensor, Tensor]:
@@ -116,7 +117,7 @@ class SetCriterion(nn.Module):
 
 
 def query_labels(
-    targets: Sequence[Targets], pairs: Sequence[Match], num_queries: int, num_outputs: int
+    targets: Sequence[MaskTargets], pairs: Sequence[Match], num_queries: int, num_outputs: int
 ) -> Tensor:
     """(B, Q) int64: the class of each query's target; the last, no-object, where it has none."""
     device = targets[0].labels.device
@@ -127,7 +128,7 @@ def query_labels(
 
 
 def classification_loss(
-    logits: Tensor, targets: Sequence[Targets], pairs: Sequence[Match], no_object_weight: float
+    logits: Tensor, targets: Sequence[MaskTargets], pairs: Sequence[Match], no_object_weight: float
 ) -> Tensor:
     """Cross-entropy of every query, the last class (no-object) weighted down.
 
@@ -154,7 +155,7 @@ def dice_loss(logits: Tensor, wanted: Tensor, num_masks: float) -> Tensor:
     return (1 - (overlap + 1) / (size + 1)).sum() / num_masks
 
 
-def global_mask_count(targets: Sequence[Targets], device: torch.device) -> float:
+def global_mask_count(targets: Sequence[MaskTargets], device: torch.device) -> float:
     """Targets per process, averaged over the processes; at least 1."""
     return max(_process_mean(float(sum(len(t.labels) for t in targets)), device), 1.0)
 

@@ -12,18 +12,16 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from pading.data.datasets import register_datasets
+from pading.checkpoint.checkpointer import Checkpointer
+from pading.config.settings import check_settings
+from pading.data.catalogue import register_datasets
+from pading.data.coco_formats import coco_detections, panoptic_segments
 from pading.data.mappers import build_augmentations
-from pading.data.semantics import ClassVectors
-from pading.data.splits import ClassSplit
-from pading.engine.checkpoint import Checkpointer
-from pading.engine.classes import add_classes, read_trained
 from pading.engine.environment import check_device
-from pading.engine.naming import save_trained
-from pading.engine.settings import check_settings
 from pading.engine.setup import check_weights
 from pading.errors import InputError
-from pading.evaluation.formats import coco_detections, panoptic_segments
+from pading.models.pading.naming import save_trained
+from pading.models.pading.new_classes import add_classes, read_trained
 from pading.visualize import (
     SegmentMap,
     draw_segments,
@@ -31,6 +29,8 @@ from pading.visualize import (
     segments_of_detections,
     segments_of_labels,
 )
+from pading.vocabulary.class_vectors import ClassVectors
+from pading.vocabulary.splits import ClassSplit
 
 # The masks of all queries are held at the size of the result: a photograph of 24 million pixels
 # would take ten gigabytes for them. Results of larger images are enlarged from this size.
@@ -152,14 +152,14 @@ class Predictor:
     def add_classes(self, vectors: ClassVectors, stuff: Sequence[str] = ()) -> "Predictor":
         """A predictor that knows more classes, by their names; this one stays as it is.
 
-        :func:`pading.engine.naming.vectors_by_encoder` makes the vectors out of names.
+        :func:`pading.models.pading.naming.vectors_by_encoder` makes the vectors out of names.
 
         Args:
             vectors: of the new classes, from the encoder that made the model's.
             stuff: those that are stuff.
 
         Raises:
-            InputError: what :func:`pading.engine.classes.add_classes` refuses.
+            InputError: what :func:`pading.models.pading.new_classes.add_classes` refuses.
         """
         grown = add_classes(read_trained(self._weights), vectors, stuff)
         folder = tempfile.TemporaryDirectory()

@@ -10,11 +10,11 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from pading.data.files import replacing, write_json
-from pading.data.splits import ClassSplit
+from pading.data.coco_formats import categories, panoptic_png
 from pading.errors import InputError
-from pading.evaluation.formats import categories, panoptic_png
+from pading.files import replacing, write_json
 from pading.prediction.predictor import draw_prediction, finish
+from pading.vocabulary.splits import ClassSplit
 
 TASKS = ("panoptic", "instance", "semantic")
 

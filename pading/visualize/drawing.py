@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from pading.data.splits import ClassSplit
 from pading.visualize.labels import UNSEEN_COLOUR, draw_labels
 from pading.visualize.segments import SegmentMap
+from pading.vocabulary.splits import ClassSplit
 
 VOID_COLOUR = (95, 95, 95)
 _OPACITY, _HATCH_OPACITY = 0.55, 0.8

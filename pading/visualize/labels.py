@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from pading.data.splits import ClassSplit
+from pading.vocabulary.splits import ClassSplit
 
 UNSEEN_COLOUR = (255, 214, 10)
 SEEN_COLOUR = (20, 20, 20)

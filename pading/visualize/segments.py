@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from pading.data.splits import ClassSplit
-from pading.data.targets import IGNORE_LABEL, instance_masks, panoptic_ids, semantic_labels
+from pading.data.masks import IGNORE_LABEL, instance_masks, panoptic_ids, semantic_labels
+from pading.vocabulary.splits import ClassSplit
 
 _SAME_MASK = 0.7
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pading.data.files import replacing
-from pading.data.splits import ClassSplit
+from pading.files import replacing
 from pading.visualize.drawing import VOID_COLOUR, draw_segments, resize
 from pading.visualize.labels import INK, SEEN_COLOUR, UNSEEN_COLOUR, font, star_shape
 from pading.visualize.segments import SegmentMap
+from pading.vocabulary.splits import ClassSplit
 
 _PAGE, _FAINT = (255, 255, 255), (110, 110, 110)
 _GAP = 12

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-import train_net
 from detectron2.config import get_cfg
 
+from pading.commands import train as train_net
 from pading.config import add_pading_config, load_config
-from pading.engine.settings import RULES, check_settings
+from pading.config.settings import RULES, check_settings
 from pading.errors import InputError
 from tests import runs
 from tests.bad_inputs.rows import Row, Run, check_refusal, nothing, table, train

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from pading.data.files import write_json
 from pading.errors import InputError
+from pading.files import write_json
 from tests import runs
 from tests.bad_inputs.rows import Row, check_refusal, nothing, table, train
 from tests.bad_inputs.world import World
@@ -150,7 +150,7 @@ def test_disk_full_while_writing_json(world: World) -> None:
 
 
 def test_disk_full_while_converting(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    import preprocess_pretrained_weight
+    from pading.commands import convert as preprocess_pretrained_weight
 
     head = "sem_seg_head.predictor.class_embed."
     weights = {

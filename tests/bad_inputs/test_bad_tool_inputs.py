@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import build_class_vectors
-import evaluate_predictions
 import numpy as np
 import prepare_coco_instances
 import prepare_coco_panoptic
@@ -13,6 +11,8 @@ import prepare_shapes
 import pytest
 from PIL import Image
 
+from pading.commands import evaluate as evaluate_predictions
+from pading.commands import vectors as build_class_vectors
 from tests import runs
 from tests.bad_inputs.rows import Row, Run, check_refusal, nothing, table
 from tests.bad_inputs.world import SIZE, World, rle

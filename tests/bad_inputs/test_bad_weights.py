@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pading.engine.weights import read_weights
+from pading.checkpoint.weights import read_weights
 from tests import runs
 from tests.bad_inputs.rows import Row, check_refusal, nothing, table, train
 from tests.bad_inputs.world import World
@@ -227,7 +227,7 @@ CONVERTER = [
 
 @table(CONVERTER)
 def test_converter(row: Row, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    import preprocess_pretrained_weight
+    from pading.commands import convert as preprocess_pretrained_weight
 
     def convert(world: World) -> None:
         runs.run(

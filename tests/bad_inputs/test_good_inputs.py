@@ -14,7 +14,7 @@ from pading.data.ground_truth import load_panoptic
 from pading.data.images import check_image, read_image
 from pading.data.mappers import SegmentationMapper
 from pading.data.spec import DatasetSpec
-from pading.data.splits import load_split
+from pading.vocabulary.splits import load_split
 from tests.bad_inputs.world import SIZE, World
 from tests.runs import FROM_IMAGES, convert
 

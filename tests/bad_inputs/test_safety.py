@@ -9,8 +9,8 @@ from typing import Any
 
 import install_detectron2
 import pytest
-import train_net
 
+from pading.commands import train as train_net
 from tests import runs
 from tests.bad_inputs.rows import Row, check_refusal, nothing, table, train
 from tests.bad_inputs.world import World

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import train_net
 import yaml
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from pading.data.semantics import ClassVectors
+from pading.commands import train as train_net
+from pading.vocabulary.class_vectors import ClassVectors
 from tests import runs
 
 SIZE = (40, 32)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from pading.data.spec import DatasetSpec
-from pading.data.splits import ClassSplit, load_split
+from pading.vocabulary.splits import ClassSplit, load_split
 
 
 @dataclass

@@ -12,13 +12,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from pading.config import add_pading_config
+from pading.data.dataset_checks import check_entry
 from pading.data.ground_truth import load_instances, load_semantic
 from pading.data.mappers import SegmentationMapper
+from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
-from pading.data.splits import load_split
-from pading.data.targets import label_table
-from pading.data.validate import check_entry
 from pading.errors import InputError
+from pading.vocabulary.splits import load_split
 
 HEIGHT, WIDTH = 20, 30
 

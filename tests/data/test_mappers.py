@@ -160,7 +160,7 @@ def test_unknown_augmentation(cfg, key, value):
 
 def test_real_photographs(cfg, shared):
     from pading.data.spec import DatasetSpec
-    from pading.data.splits import load_split
+    from pading.vocabulary.splits import load_split
 
     cfg.INPUT.AUGMENTATION = "large_scale_jitter"
     spec = DatasetSpec(

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pading.engine.setup import exit_on_input_error
-from pading.errors import InputError
+from pading.errors import InputError, exit_on_input_error
 
 SCRIPTS = Path(__file__).parents[2] / "datasets"
 

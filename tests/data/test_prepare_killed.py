@@ -16,8 +16,8 @@ from PIL import Image
 
 from pading.data.ground_truth import load_semantic
 from pading.data.spec import DatasetSpec
-from pading.data.splits import load_split
-from pading.evaluation.semantic import folder_labels
+from pading.evaluation.pixel_scores import folder_labels
+from pading.vocabulary.splits import load_split
 
 SCRIPTS = Path(__file__).parents[2] / "datasets"
 SUBSETS = ("train", "val")

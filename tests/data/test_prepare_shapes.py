@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pading.data.datasets import DATASETS
+from pading.data.catalogue import DATASETS
 from pading.data.ground_truth import LOADERS
-from pading.data.splits import load_split
 from pading.errors import InputError
+from pading.vocabulary.splits import load_split
 
 COUNTS = {"train": 5, "val": 3}
 

@@ -1,9 +1,9 @@
-"""pading.data.shapes_scenes: what scenes promise."""
+"""pading.data.shapes.scenes: what scenes promise."""
 
 import numpy as np
 import pytest
 
-from pading.data.shapes_scenes import (
+from pading.data.shapes.scenes import (
     COLOURS,
     MIN_VISIBLE_OF_IMAGE,
     OBJECTS,
@@ -14,8 +14,8 @@ from pading.data.shapes_scenes import (
     draw_scene,
     parse_look,
 )
-from pading.data.splits import ClassInfo, load_split
 from pading.errors import InputError
+from pading.vocabulary.splits import ClassInfo, load_split
 
 SPLIT = load_split("shapes")
 LOOKS = {label: parse_look(info) for label, info in enumerate(SPLIT.classes)}

@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from pading.data.datasets import register
+from pading.data.catalogue import register
 from pading.data.spec import DatasetSpec
 from pading.data.survey import Survey, survey
 from pading.errors import InputError

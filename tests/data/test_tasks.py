@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pading.config import add_pading_config
-from pading.data.datasets import register
+from pading.data.catalogue import register
 from pading.data.spec import DatasetSpec
 from pading.data.tasks import check_tasks, instance_setting, tasks_of
 from pading.errors import InputError

@@ -12,12 +12,12 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from pading import load_config
-from pading.engine.embeddings import ImageEmbeddings
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
-from pading.engine.store import segmenter_checksum
-from pading.modeling.pading import PADing
+from pading.models.pading.embeddings import ImageEmbeddings
+from pading.models.pading.stage_two import PADing
+from pading.models.pading.store import segmenter_checksum
 from tests.narrow import NARROW_OVERRIDES, SHAPES, narrow_model
 from tests.pretend_gpu import DEVICE, MixedDevicesError, PretendGPU, moved
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pading.checkpoint.weights import read_weights
 from pading.engine.interruption import EXIT_STATUS
 from pading.engine.loop import TrainingLoop
-from pading.engine.weights import read_weights
 from pading.evaluation.evaluator import ReportingEvaluators
 from pading.losses.set_criterion import SetCriterion
 from tests.runs import UNSCORED, assert_same_weights, train

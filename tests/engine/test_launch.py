@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pading.checkpoint.weights import read_weights
 from pading.engine import launch
 from pading.engine.interruption import EXIT_STATUS
-from pading.engine.weights import read_weights
 from tests.runs import ROOT, UNSCORED, arguments, assert_same_weights, train
 
 TWO = ("--num-gpus=2", "--dist-url=auto")

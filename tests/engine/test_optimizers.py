@@ -9,7 +9,7 @@ from torch import nn
 from pading.config import load_config
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.errors import InputError
-from tests.modeling.recordings import ROOT
+from tests.models.recordings import ROOT
 
 
 def config(stage: str, *overrides: str):

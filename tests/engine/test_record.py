@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import pading
-from pading.data.semantics import ClassVectors, read_class_vectors
-from pading.data.splits import load_split
 from pading.engine import record
 from pading.errors import InputError
+from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
+from pading.vocabulary.splits import load_split
 from tests.runs import ROOT
 
 CONFIG = ROOT / "configs" / "shapes" / "PADing.yaml"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pading.data.randomness import generator, seed_everything
+from pading.checkpoint.weights import read_weights
 from pading.engine.loop import TrainingLoop
 from pading.engine.run_checkpoints import RunCheckpointer
-from pading.engine.weights import read_weights
+from pading.randomness import generator, seed_everything
 from tests.runs import FROM_IMAGES, UNSCORED, assert_same_weights, train
 
 

@@ -17,7 +17,7 @@ import torch
 
 import pading
 from pading.losses import matcher, points
-from pading.modeling.pading import PADing
+from pading.models.pading.stage_two import PADing
 from tests.engine.two_processes import in_processes
 from tests.narrow import NARROW
 from tests.runs import FROM_IMAGES, ROOT

@@ -3,8 +3,7 @@
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from pading.engine.setup import exit_on_input_error
-from pading.errors import InputError
+from pading.errors import InputError, exit_on_input_error
 
 
 class Unreadable(Dataset):

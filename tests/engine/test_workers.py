@@ -14,7 +14,7 @@ from pading.engine.workers import TaskError, run_in_processes
 from pading.errors import InputError
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.build"])
+CONTEXT.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.evaluators"])
 
 
 def work(task: str, folder: Path) -> tuple[str, str, int, int]:

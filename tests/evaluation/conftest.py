@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pading.data.splits import ClassInfo, ClassSplit
+from pading.vocabulary.splits import ClassInfo, ClassSplit
 from tests.evaluation.panoptic_set import PanopticSet, registered
 
 

@@ -13,7 +13,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from panopticapi.utils import id2rgb, rgb2id
 from PIL import Image
 
-from pading.data.splits import ClassSplit
+from pading.vocabulary.splits import ClassSplit
 
 
 @dataclass

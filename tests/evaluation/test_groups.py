@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from pading.data.splits import ClassInfo, ClassSplit
 from pading.evaluation.groups import Metric, Scores, harmonic_mean, summarise
-from pading.evaluation.report import without_nan
+from pading.evaluation.tables import without_nan
+from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 
 def test_means_leave_out_classes_without_a_value(split: ClassSplit) -> None:

@@ -13,11 +13,11 @@ from detectron2.data import MetadataCatalog
 from detectron2.structures import Instances
 from pycocotools import mask as coco_mask
 
-from pading.data.splits import ClassSplit
+from pading.evaluation.average_precision import InstanceEvaluator
 from pading.evaluation.evaluator import ReportingEvaluators
-from pading.evaluation.instance import InstanceEvaluator
-from pading.evaluation.panoptic import PanopticEvaluator
-from pading.evaluation.semantic import SemanticEvaluator
+from pading.evaluation.panoptic_quality import PanopticEvaluator
+from pading.evaluation.pixel_scores import SemanticEvaluator
+from pading.vocabulary.splits import ClassSplit
 from tests.evaluation.panoptic_set import PanopticSet, outputs_of
 
 

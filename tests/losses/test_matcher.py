@@ -9,23 +9,22 @@ from torch import Tensor
 
 from pading.losses.matcher import LossWeights, match, pairing_cost
 from pading.losses.points import random_points, sample_points
-from pading.modeling.targets import Targets
-from pading.modeling.transformer_decoder import Predictions
+from pading.structures import MaskTargets, QueryPredictions
 
 WEIGHTS = LossWeights(classes=2.0, mask=5.0, dice=3.0)
 CLASSES = 4
 
 
-def predictions(rng: torch.Generator, batch: int, queries: int) -> Predictions:
-    return Predictions(
+def predictions(rng: torch.Generator, batch: int, queries: int) -> QueryPredictions:
+    return QueryPredictions(
         torch.randn(batch, queries, CLASSES + 1, generator=rng, dtype=torch.float64),
         3 * torch.randn(batch, queries, 8, 8, generator=rng, dtype=torch.float64),
         torch.zeros(batch, queries, 1),
     )
 
 
-def segments(rng: torch.Generator, count: int) -> Targets:
-    return Targets(
+def segments(rng: torch.Generator, count: int) -> MaskTargets:
+    return MaskTargets(
         torch.randint(CLASSES, (count,), generator=rng),
         torch.rand(count, 32, 32, generator=rng) < 0.4,
     )

@@ -15,8 +15,7 @@ from pading.losses.set_criterion import (
     mask_loss,
     query_labels,
 )
-from pading.modeling.targets import Targets
-from pading.modeling.transformer_decoder import Predictions
+from pading.structures import MaskTargets, QueryPredictions
 
 CLASSES, QUERIES = 4, 6
 
@@ -33,8 +32,8 @@ def criterion(**changes) -> SetCriterion:
     return SetCriterion(**(settings | changes))
 
 
-def predictions(rng: torch.Generator, batch: int, auxiliary: int = 0) -> Predictions:
-    return Predictions(
+def predictions(rng: torch.Generator, batch: int, auxiliary: int = 0) -> QueryPredictions:
+    return QueryPredictions(
         torch.randn(batch, QUERIES, CLASSES + 1, generator=rng).requires_grad_(),
         torch.randn(batch, QUERIES, 8, 8, generator=rng).requires_grad_(),
         torch.zeros(batch, QUERIES, 1),
@@ -42,8 +41,8 @@ def predictions(rng: torch.Generator, batch: int, auxiliary: int = 0) -> Predict
     )
 
 
-def segments(rng: torch.Generator, count: int) -> Targets:
-    return Targets(
+def segments(rng: torch.Generator, count: int) -> MaskTargets:
+    return MaskTargets(
         torch.randint(CLASSES, (count,), generator=rng),
         torch.rand(count, 32, 32, generator=rng) < 0.4,
     )
@@ -141,7 +140,7 @@ def test_more_segments_than_queries(rng: torch.Generator, seed: int) -> None:
 
 def test_half_precision_masks_are_matched_in_float32(rng: torch.Generator, seed: int) -> None:
     full = predictions(rng, 1)
-    half = Predictions(full.logits.bfloat16(), full.masks.bfloat16(), full.embeddings)
+    half = QueryPredictions(full.logits.bfloat16(), full.masks.bfloat16(), full.embeddings)
     with torch.autocast("cpu", torch.bfloat16):
         losses = criterion()(half, [segments(rng, 3)])
     assert {value.dtype for value in losses.values()} == {torch.float32}

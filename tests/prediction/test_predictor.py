@@ -10,10 +10,10 @@ from pycocotools import mask as coco_mask
 
 from pading import Predictor
 from pading.data.mappers import SegmentationMapper
-from pading.data.splits import ClassInfo, ClassSplit
 from pading.errors import InputError
 from pading.prediction import predictor as module
 from pading.prediction.predictor import draw_prediction, finish
+from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 MakeCfg = Callable[..., CfgNode]
 

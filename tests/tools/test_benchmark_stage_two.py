@@ -6,9 +6,9 @@ from pathlib import Path
 import benchmark_stage_two as tool
 import pytest
 
-from pading.data.shapes import ShapesSettings, generate
-from pading.data.splits import load_split
-from pading.engine.embeddings import ImageEmbeddings, StoredEmbeddings
+from pading.data.shapes.generation import ShapesSettings, generate
+from pading.models.pading.embeddings import ImageEmbeddings, StoredEmbeddings
+from pading.vocabulary.splits import load_split
 from tests.runs import arguments, run
 
 OPTIONS = "--iterations 10 --stored-images 40 --rounds 2 --image-steps 1 --stored-steps 3 --json"

@@ -10,7 +10,7 @@ from typing import Any
 import demo
 import pytest
 
-from pading.data.splits import load_split
+from pading.vocabulary.splits import load_split
 from tests.runs import TINY, run
 
 pytestmark = pytest.mark.usefixtures("tiny_scenes")

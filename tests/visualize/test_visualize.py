@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pading.data.splits import ClassInfo, ClassSplit
-from pading.evaluation.formats import coco_detections
+from pading.data.coco_formats import coco_detections
 from pading.visualize import (
     UNSEEN_COLOUR,
     SegmentMap,
@@ -20,6 +19,7 @@ from pading.visualize import (
     write_sheet,
 )
 from pading.visualize import labels as labels_module
+from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 
 @pytest.fixture

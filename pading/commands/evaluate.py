@@ -1,0 +1,98 @@
+"""Score stored predictions, without a model.
+
+    python tools/evaluate_predictions.py --task panoptic --split coco_panoptic_119_14 \\
+        --ground-truth panoptic_val2017.json --predictions panoptic_predictions.json
+
+What the two files are:
+
+panoptic   COCO panoptic JSON; its PNG files are in the folder of the same name without ".json"
+instance   ground truth: COCO instance annotations; predictions: COCO results JSON (masks as RLE)
+semantic   ground truth: a folder of PNG label maps (contiguous indices, 255 ignored), or COCO
+           panoptic JSON; predictions: a folder of PNG label maps, or an .npz file with one map for
+           each image; maps are named by the image's id, with or without leading zeros
+
+Prints a table in per cent. Images without a prediction count as empty, with a warning.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pading.errors import InputError
+from pading.evaluation.average_precision import score_instances
+from pading.evaluation.groups import Scores
+from pading.evaluation.panoptic_quality import score_panoptic
+from pading.evaluation.pixel_scores import (
+    archive_labels,
+    folder_labels,
+    panoptic_labels,
+    score_semantic,
+)
+from pading.evaluation.tables import class_table, group_table, without_nan
+from pading.files import write_json
+from pading.vocabulary.splits import ClassSplit, load_split
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", choices=("panoptic", "instance", "semantic"), required=True)
+    parser.add_argument("--split", required=True, help="class split, by name or as a JSON file")
+    parser.add_argument(
+        "--setting",
+        choices=("gzsi", "zsi"),
+        help="instance: all classes (gzsi, the default), or the unseen ones alone (zsi)",
+    )
+    parser.add_argument("--ground-truth", type=Path, required=True)
+    parser.add_argument("--ground-truth-folder", type=Path, help="where its PNG files are instead")
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--predictions-folder", type=Path, help="where its PNG files are instead")
+    parser.add_argument(
+        "--class-ids",
+        action="store_true",
+        help="semantic: the folder of predicted maps holds class ids, as tools/predict.py writes",
+    )
+    parser.add_argument("--output", type=Path, help="JSON file to write the scores to")
+    parser.add_argument("--per-class", action="store_true", help="print a table of the classes too")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.setting and args.task != "instance":
+        raise InputError(f"--setting {args.setting}: is for --task instance alone; leave it out")
+    if args.class_ids and not (args.task == "semantic" and args.predictions.is_dir()):
+        raise InputError("--class-ids is for --task semantic and a folder of maps; leave it out")
+    all_scores = score(args, load_split(args.split))
+    for scores in all_scores:
+        print(f"\n{scores.task}, {args.split}\n\n{group_table(scores)}")
+        if args.per_class:
+            print(f"\n{class_table(scores)}")
+    if args.output:
+        contents = {s.task: {**s.nested(), "per_class": s.per_class} for s in all_scores}
+        # Masks and boxes stand beside each other; the one task of the others is the whole file.
+        content: Mapping[str, Any] = contents if len(contents) > 1 else contents[all_scores[0].task]
+        write_json(args.output, without_nan(content), indent=1)
+        print(f"\nwritten to {args.output}")
+
+
+def score(args: argparse.Namespace, split: ClassSplit) -> tuple[Scores, ...]:
+    """The scores of the task that the command line asks for."""
+    truth_folder = args.ground_truth_folder or args.ground_truth.with_suffix("")
+    if args.task == "panoptic":
+        folder = args.predictions_folder or args.predictions.with_suffix("")
+        return (score_panoptic(args.ground_truth, truth_folder, args.predictions, folder, split),)
+    if args.task == "instance":
+        return score_instances(args.ground_truth, args.predictions, split, args.setting or "gzsi")
+    truth = (
+        folder_labels(args.ground_truth)
+        if args.ground_truth.is_dir()
+        else panoptic_labels(args.ground_truth, truth_folder, split)
+    )
+    if args.predictions.is_dir():
+        predicted = folder_labels(args.predictions, split if args.class_ids else None)
+    else:
+        predicted = archive_labels(args.predictions)
+    return (score_semantic(truth, predicted, split),)

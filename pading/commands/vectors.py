@@ -1,0 +1,73 @@
+"""Make class vectors out of class names, for MODEL.CLASS_VECTORS.
+
+    python tools/build_class_vectors.py --names-from my_split.json --output my_minilm.npz
+    python tools/build_class_vectors.py --names zebra "red hexagon" --encoder openclip \\
+        --openclip-model ViT-B-16 --openclip-pretrained weights.pt --output mine.npz
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pading.errors import InputError
+from pading.vocabulary.class_vectors import ClassVectors
+from pading.vocabulary.splits import load_split
+from pading.vocabulary.text_encoders import (
+    DEFAULT_PROMPTS,
+    encode_classes,
+    minilm_encoder,
+    openclip_encoder,
+)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Make class vectors out of class names, for MODEL.CLASS_VECTORS.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--names-from",
+        action="append",
+        default=[],
+        metavar="SPLIT",
+        help="a shipped class split or a split file; may be repeated",
+    )
+    parser.add_argument("--names", nargs="+", default=[], metavar="NAME", help="class names")
+    parser.add_argument("--encoder", choices=("minilm", "openclip"), default="minilm")
+    parser.add_argument("--openclip-model", default="ViT-B-16", help="open_clip's model name")
+    parser.add_argument(
+        "--openclip-pretrained",
+        default="openai",
+        help="a weights file of yours, or a tag that open_clip downloads",
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help=f"with {{}} for the name; may be repeated; instead of {DEFAULT_PROMPTS}",
+    )
+    parser.add_argument("--output", required=True, metavar="FILE.npz")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build the vectors of the named classes and write them.
+
+    Raises:
+        InputError: no names, an unusable output, or what the splits and encoders refuse.
+    """
+    args = parse(arguments)
+    names = [name for split in args.names_from for name in load_split(split).names]
+    names = list(dict.fromkeys([*names, *args.names]))
+    if not names:
+        raise InputError("no class names; give --names-from SPLIT or --names NAME ...")
+    if Path(args.output).suffix != ".npz":
+        raise InputError(f"--output {args.output}: the file's name must end in .npz")
+    if args.encoder == "minilm":
+        encoder, source = minilm_encoder()
+    else:
+        encoder, source = openclip_encoder(args.openclip_model, args.openclip_pretrained)
+    made: ClassVectors = encode_classes(names, encoder, source, args.prompt or DEFAULT_PROMPTS)
+    made.save(args.output)
+    print(f"{args.output}: {len(made.names)} classes, {made.width} numbers each, {made.source}")

@@ -1,0 +1,292 @@
+"""The table of data sets: a row each of files, task and class split; one loop registers them."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from pading.data.ground_truth import LOADERS, OnError, raise_error
+from pading.data.masks import IGNORE_LABEL
+from pading.data.spec import DatasetSpec, read_specs
+from pading.errors import InputError
+from pading.vocabulary.splits import ClassSplit, load_split
+
+ROOT_VARIABLE = "DETECTRON2_DATASETS"
+_NEEDS = {
+    "panoptic": ("annotations", "labels"),
+    "instance": ("annotations",),
+    "semantic": ("labels",),
+}
+_READ_ME = "datasets/README.md says how to lay it out"
+_PREPARE = "make it with datasets/prepare_coco_"
+_GENERATE = "make it with datasets/prepare_shapes.py"
+
+
+def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
+    """COCO 2017 in the 119/14 split: panoptic, and the semantic maps made from it."""
+    split, labels = "coco_panoptic_119_14", f"coco/panoptic_{subset}2017"
+    common: dict[str, Any] = {
+        "split": split,
+        "images": f"coco/{subset}2017",
+        "remedy": _PREPARE + "panoptic.py",
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{subset}",
+            task="panoptic",
+            annotations=f"coco/annotations/{annotations}.json",
+            labels=labels,
+            instances=f"coco/annotations/instances_{subset}2017.json",
+            **common,
+            **more,
+        ),
+        DatasetSpec(
+            name=f"coco_semantic_119_14_{subset}",
+            task="semantic",
+            labels=f"{labels}_{split}_semantic",
+            contiguous_labels=True,
+            **common,
+            **more,
+        ),
+    ]
+
+
+def _coco_instance(split: str) -> list[DatasetSpec]:
+    """COCO 2014 in one of the two instance splits: training, and validation in both settings."""
+    common: dict[str, Any] = {
+        "task": "instance",
+        "split": split,
+        "remedy": _PREPARE + "instances.py",
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{subset}{f'_{kind}' * (kind != 'seen')}",
+            images=f"coco/{subset}2014",
+            annotations=f"coco/annotations/instances_{subset}2014_{split}_{kind}.json",
+            seen_only=kind == "seen",
+            **common,
+        )
+        for subset, kind in (("train", "seen"), ("val", "gzsi"), ("val", "zsi"))
+    ]
+
+
+def _coco_stuff(subset: str, suffix: str, **more: Any) -> DatasetSpec:
+    """COCO-Stuff (2017's images) in the 156/15 split."""
+    split = "coco_stuff_156_15"
+    return DatasetSpec(
+        name=f"{split}_{subset}",
+        task="semantic",
+        split=split,
+        images=f"coco/{subset}2017",
+        labels=f"coco/stuffthingmaps/{subset}2017_{split}{suffix}",
+        contiguous_labels=True,
+        remedy=_PREPARE + "stuff.py",
+        **more,
+    )
+
+
+def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
+    """The synthetic scenes, for every task."""
+    panoptic, instances = (
+        f"shapes/annotations/{kind}_{subset}.json" for kind in ("panoptic", "instances")
+    )
+    labels = f"shapes/panoptic_{subset}"
+    files: dict[str, dict[str, Any]] = {
+        "panoptic": {"annotations": panoptic, "labels": labels, "instances": instances},
+        "instance": {"annotations": instances},
+        "semantic": {"annotations": panoptic, "labels": labels},
+    }
+    common: dict[str, Any] = {"split": "shapes", "images": f"shapes/{subset}", "remedy": _GENERATE}
+    return [
+        DatasetSpec(name=f"shapes_{task}_{subset}", task=task, **paths, **common, **more)
+        for task, paths in files.items()
+    ]
+
+
+DATASETS: tuple[DatasetSpec, ...] = (
+    *_coco_panoptic("train", "panoptic_train2017_coco_panoptic_119_14_seen", seen_only=True),
+    *_coco_panoptic("val", "panoptic_val2017"),
+    *_coco_instance("coco_instance_48_17"),
+    *_coco_instance("coco_instance_65_15"),
+    _coco_stuff("train", "_seen", seen_only=True),
+    _coco_stuff("val", ""),
+    *_shapes("train", seen_only=True),
+    *_shapes("val"),
+)
+
+
+def datasets_root() -> str:
+    """The folder that holds the data sets: $DETECTRON2_DATASETS, by default ``datasets``."""
+    return os.path.expanduser(os.environ.get(ROOT_VARIABLE, "datasets"))
+
+
+def register(spec: DatasetSpec) -> None:
+    """Register a data set (its paths as they are); one of the same name is replaced.
+
+    Nothing is read but the class split; the ground truth is loaded and checked by
+    ``DatasetCatalog.get``. MetadataCatalog gets ``spec``, ``split`` (the ClassSplit),
+    ``task``, ``seen_only``, the files and what Detectron2's visualizer reads.
+
+    Raises:
+        InputError: an unknown task, or a split that cannot be loaded.
+    """
+    if spec.task not in _NEEDS:
+        raise InputError(
+            f"data set {spec.name!r}: there is no task {spec.task!r}; "
+            f"take one of {', '.join(_NEEDS)}"
+        )
+    for key in _NEEDS[spec.task]:
+        if not getattr(spec, key):
+            raise InputError(f"data set {spec.name!r}: a {spec.task} data set needs {key!r}")
+    split = load_split(spec.split)
+    if spec.name in DatasetCatalog:
+        DatasetCatalog.remove(spec.name)
+        MetadataCatalog.remove(spec.name)
+    DatasetCatalog.register(spec.name, partial(load_entries, spec, split))
+    MetadataCatalog.get(spec.name).set(
+        spec=spec,
+        split=split,
+        task=spec.task,
+        seen_only=spec.seen_only,
+        image_root=spec.images,
+        **_evaluation_files(spec),
+        # Labels are places in the full list for things and stuff alike.
+        thing_classes=list(split.names),
+        stuff_classes=list(split.names),
+        thing_dataset_id_to_contiguous_id={split.classes[i].id: i for i in split.things},
+        stuff_dataset_id_to_contiguous_id={split.classes[i].id: i for i in split.stuff},
+        ignore_label=IGNORE_LABEL,
+    )
+
+
+def register_datasets(cfg: CfgNode) -> None:
+    """Register :data:`DATASETS` below ``datasets_root()``, and the files of DATASETS.FILES.
+
+    Those of DATASETS.TRAIN and TEST get the class split DATASETS.SPLIT, where it is given.
+
+    Raises:
+        InputError: what :func:`register_from_file` refuses; two files with data sets of one name.
+            When they are loaded: label maps to which the class split would give another meaning.
+    """
+    for spec in DATASETS:
+        register(spec.under(datasets_root()))
+    owner: dict[str, str] = {}
+    for path in cfg.DATASETS.FILES:
+        for name in register_from_file(path):
+            if name in owner:
+                raise InputError(
+                    f"{path}: the data set {name!r} is in {owner[name]} too; "
+                    "give every data set a name of its own"
+                )
+            owner[name] = path
+    if cfg.DATASETS.SPLIT:
+        for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+            metadata = metadata_of(name)
+            register(replace(metadata.spec, split=cfg.DATASETS.SPLIT))
+            if _means_something_else(metadata.spec, metadata.split, cfg.DATASETS.SPLIT):
+                # Whoever does not read the maps, as prediction, may go on.
+                refuse = partial(_refuse_maps, name, metadata.split.name, cfg.DATASETS.SPLIT)
+                DatasetCatalog.remove(name)
+                DatasetCatalog.register(name, refuse)
+
+
+def _means_something_else(spec: DatasetSpec, own: ClassSplit, other: str) -> bool:
+    """Whether label maps hold places in their own split that another does not begin with."""
+    places = [[info.id for info in split.classes] for split in (own, load_split(other))]
+    return spec.contiguous_labels and places[1][: own.num_classes] != places[0]
+
+
+def _refuse_maps(name: str, own: str, other: str) -> list[dict[str, Any]]:
+    raise InputError(
+        f"DATASETS.SPLIT {other}: the label maps of data set {name!r} hold places in the split "
+        f"{own!r}, whose classes this one does not begin with; score a model without some of them "
+        "on data whose labels are class ids, such as panoptic data"
+    )
+
+
+def register_from_file(path: str | Path) -> tuple[str, ...]:
+    """Register the user's own data sets, as :func:`~pading.data.spec.read_specs` reads them.
+
+    Returns:
+        the names registered.
+
+    Raises:
+        InputError: what reading the file or :func:`register` refuses.
+    """
+    specs = read_specs(path)
+    for spec in specs:
+        register(spec)
+    return tuple(spec.name for spec in specs)
+
+
+def split_of(names: Sequence[str]) -> ClassSplit:
+    """The class split that the named data sets share.
+
+    Raises:
+        InputError: no name, a name that is not registered, or two different splits.
+    """
+    if not names:
+        raise InputError("no data set is named; set DATASETS.TRAIN and DATASETS.TEST")
+    first, *others = names
+    split = metadata_of(first).split
+    for other in others:
+        if metadata_of(other).split != split:
+            raise InputError(
+                f"the data sets {first!r} and {other!r} have different class splits "
+                f"({split.name!r} and {metadata_of(other).split.name!r}); "
+                "one model takes one split, so name data sets of the same"
+            )
+    return split
+
+
+def metadata_of(name: str) -> Any:
+    """Detectron2's metadata of a registered data set.
+
+    Raises:
+        InputError: it is not registered, or not by :func:`register`.
+    """
+    known = [n for n in DatasetCatalog.list() if "split" in MetadataCatalog.get(n).as_dict()]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the data sets are {', '.join(known)}"
+        raise InputError(f"there is no data set {name!r} (DATASETS.TRAIN, DATASETS.TEST); {hint}")
+    return MetadataCatalog.get(name)
+
+
+def load_entries(
+    spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
+) -> list[dict[str, Any]]:
+    """The dictionaries of a data set, by its task's loader of :mod:`pading.data.ground_truth`.
+
+    Raises:
+        InputError: a missing folder, no entry, and what the loader refuses.
+    """
+    for folder in filter(None, (spec.images, spec.labels)):
+        if not os.path.isdir(folder):
+            raise InputError(
+                f"{folder}: data set {spec.name!r} needs this folder; set {ROOT_VARIABLE} to where "
+                f"the data sets are (now {datasets_root()!r}); {spec.remedy or _READ_ME}",
+                "missing",
+            )
+    entries = LOADERS[spec.task](spec, split, on_error)
+    if not entries:
+        source = spec.annotations or spec.labels
+        raise InputError(f"{source}: no annotated image; {spec.remedy or _READ_ME}", "empty")
+    return entries
+
+
+def _evaluation_files(spec: DatasetSpec) -> dict[str, str]:
+    """The ground truth of the evaluators, under the names that Detectron2 has for it."""
+    if spec.task == "panoptic":
+        return {
+            "panoptic_json": spec.annotations,
+            "panoptic_root": spec.labels,
+            "instance_json": spec.instances,
+        }
+    return {"instance_json": spec.annotations} if spec.task == "instance" else {}

@@ -1,0 +1,1 @@
+"""Shapes: synthetic scenes that need no download."""

@@ -1,0 +1,244 @@
+"""Panoptic quality of a class split, computed by panopticapi.
+
+Source: Kirillov et al., Panoptic Segmentation (CVPR 2019), Eq. 1: PQ = SQ x RQ.
+"""
+
+import contextlib
+import inspect
+import io
+import logging
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from panopticapi.evaluation import PQStat, pq_compute_single_core
+from PIL import Image
+from tqdm import tqdm
+
+from pading.data.annotation_checks import below, check_segment_id
+from pading.data.coco_formats import categories, panoptic_png, panoptic_segments
+from pading.data.images import require_size
+from pading.errors import InputError
+from pading.evaluation.evaluator import TaskEvaluator
+from pading.evaluation.groups import Metric, Scores, summarise
+from pading.files import field, read_json, write_json
+from pading.vocabulary.splits import ClassSplit
+
+logger = logging.getLogger(__name__)
+
+TASK = "panoptic_seg"
+# Without its decorator, which prints a stack trace of every error.
+_compare = inspect.unwrap(pq_compute_single_core)
+
+
+def score_panoptic(
+    ground_truth_json: str | Path,
+    ground_truth_folder: str | Path,
+    prediction_json: str | Path,
+    prediction_folder: str | Path,
+    split: ClassSplit,
+) -> Scores:
+    """PQ, SQ and RQ of predictions in COCO's panoptic format (JSON and folder of PNG files).
+
+    Both JSON files hold ``annotations``, one per image: ``image_id``, ``file_name`` of the PNG in
+    the folder, ``segments_info`` with ``id`` (R + 256 G + 256^2 B in the PNG; 0 is unlabelled) and
+    ``category_id`` of the data set. A class with neither ground truth nor prediction is left out
+    of every mean. Images without a prediction count as empty ones, with a warning.
+
+    Raises:
+        InputError: names the file and the entry: unknown or repeated image, category outside the
+            split, PNG missing, broken or of another size, segments that PNG and JSON disagree on.
+    """
+    truth = read_annotations(ground_truth_json, split, ground_truth=True)
+    predicted = read_annotations(prediction_json, split, ground_truth=False)
+    folders = (Path(ground_truth_folder), Path(prediction_folder))
+    missing = check_images(truth, predicted, prediction_json, ground_truth_json)
+    for image_id, annotation in predicted.items():
+        files = _png_files(folders, (truth[image_id], annotation))
+        truth_size, size = (_png_size(path) for path in files)
+        require_size(str(files[1]), size, truth_size, str(files[0]))
+    categories = {info.id: {"isthing": int(info.isthing)} for info in split.classes}
+
+    def score_image(image_id: Any) -> PQStat:
+        if image_id in missing:
+            return _score_empty(truth[image_id])
+        pair = [(truth[image_id], predicted[image_id])]
+        try:
+            return _compare(0, pair, *folders, categories)
+        except (KeyError, OSError, SyntaxError) as error:
+            files = _png_files(folders, pair[0])
+            raise InputError(
+                f"{files[1]} against {files[0]} (image_id {image_id}): {error}; "
+                "write PNG and JSON again"
+            ) from error
+
+    total = PQStat()
+    workers = min(8, os.cpu_count() or 1)
+    # panopticapi prints its progress for every call; ours is the bar. The order of the sum is
+    # that of the ground truth, so that the result does not depend on the number of workers.
+    with contextlib.redirect_stdout(io.StringIO()), ThreadPoolExecutor(workers) as pool:
+        for stat in tqdm(pool.map(score_image, truth), "panoptic quality", len(truth), leave=False):
+            total += stat
+    return _summarise(total, split)
+
+
+def _summarise(stat: PQStat, split: ClassSplit) -> Scores:
+    per_class = [stat[info.id] for info in split.classes]
+    iou = np.array([entry.iou for entry in per_class])
+    tp, fp, fn = (np.array([getattr(entry, n) for entry in per_class]) for n in ("tp", "fp", "fn"))
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN of a class that does not occur
+        rq = tp / (tp + 0.5 * fp + 0.5 * fn)
+        sq = np.where(np.isnan(rq), np.nan, iou / np.maximum(tp, 1))
+    return summarise(
+        TASK,
+        split,
+        [
+            Metric("PQ", 100 * sq * rq, harmonic=True, column="pq"),
+            Metric("SQ", 100 * sq, column="sq"),
+            Metric("RQ", 100 * rq, column="rq"),
+        ],
+        counts={"tp": tp, "fp": fp, "fn": fn},
+    )
+
+
+def _score_empty(truth: Mapping[str, Any]) -> PQStat:
+    """What a prediction without a segment scores: every segment but the crowds is missed."""
+    stat = PQStat()
+    for segment in truth["segments_info"]:
+        if not segment["iscrowd"]:
+            stat[segment["category_id"]].fn += 1
+    return stat
+
+
+def check_images(
+    truth: Collection[Any], predicted: Collection[Any], predictions: Any, ground_truth: Any
+) -> set[Any]:
+    """The images of ``truth`` without a prediction, which are warned of.
+
+    Args:
+        truth: ids or names of the images that have ground truth.
+        predicted: those of the images that have a prediction.
+        predictions: where the predictions come from, for the message.
+        ground_truth: where the ground truth comes from.
+
+    Raises:
+        InputError: a prediction is for an image without ground truth.
+    """
+    unknown = set(predicted) - set(truth)
+    if unknown:
+        raise InputError(
+            f"{predictions}: image_id {min(unknown, key=str)} is not in {ground_truth} "
+            f"({len(unknown)} such images); score predictions of the same data set"
+        )
+    missing = set(truth) - set(predicted)
+    if missing:
+        message = "%s: %d of %d images have no prediction and count as empty"
+        logger.warning(message, predictions, len(missing), len(truth))
+    return missing
+
+
+def read_annotations(
+    path: str | Path, split: ClassSplit, ground_truth: bool
+) -> dict[Any, dict[str, Any]]:
+    """Checked annotations of a COCO panoptic JSON file by image id, in its order.
+
+    Raises:
+        InputError: names file and entry: a key missing, an image twice, a category outside.
+    """
+    segment_keys = ("id", "category_id", *(("area", "iscrowd") if ground_truth else ()))
+    annotations: dict[Any, dict[str, Any]] = {}
+    for index, entry in enumerate(field(read_json(path), "annotations", list, str(path))):
+        where = f"{path}: annotations[{index}]"
+        image_id = field(entry, "image_id", (int, str), where)
+        if image_id in annotations:
+            raise InputError(f"{where}: image_id {image_id} occurs twice; keep one of them")
+        annotations[image_id] = entry
+        below("the folder of its PNG files", field(entry, "file_name", str, where), where)
+        where += f" (image_id {image_id})"
+        met: set[int] = set()
+        for segment in field(entry, "segments_info", list, where):
+            for key in segment_keys:
+                field(segment, key, int, f"{where}: segments_info")
+            if segment["id"] in met:
+                raise InputError(
+                    f"{where}: the segment id {segment['id']} occurs twice; "
+                    "give every segment of an image its own"
+                )
+            met.add(segment["id"])
+            check_segment_id(segment["id"], where)
+            if segment["category_id"] not in split.contiguous_id:
+                raise InputError(
+                    f"{where}: segment {segment['id']} has category_id {segment['category_id']}, "
+                    f"which is not in the split {split.name}"
+                )
+    return annotations
+
+
+def _png_files(
+    folders: Sequence[Path], annotations: Sequence[Mapping[str, Any]]
+) -> tuple[Path, ...]:
+    return tuple(
+        folder / annotation["file_name"]
+        for folder, annotation in zip(folders, annotations, strict=True)
+    )
+
+
+def _png_size(path: Path) -> tuple[int, int]:
+    """Height and width of a PNG with ids in its colours, from its header."""
+    try:
+        with Image.open(path) as image:
+            mode, (width, height) = image.mode, image.size
+    except OSError as error:
+        raise InputError(f"{path}: is missing or no image ({error}); write it again") from error
+    if mode not in ("RGB", "RGBA"):
+        raise InputError(f"{path}: has mode {mode}; panoptic ids are stored in an RGB PNG")
+    return height, width
+
+
+class PanopticEvaluator(TaskEvaluator):
+    """Scores the model's ``panoptic_seg`` and keeps it as COCO panoptic JSON and PNG files.
+
+    ``output_dir/panoptic_predictions.json`` is written last: where it stands, the PNG files in
+    ``output_dir/panoptic_predictions`` are complete.
+
+    Args:
+        dataset_name: registered, with ``split``, ``panoptic_json`` and ``panoptic_root``.
+        output_dir: where the predictions are stored.
+    """
+
+    def __init__(self, dataset_name: str, output_dir: str | Path) -> None:
+        super().__init__()
+        metadata = MetadataCatalog.get(dataset_name)
+        self._split: ClassSplit = metadata.split
+        self._truth = (metadata.panoptic_json, metadata.panoptic_root)
+        self._folder = Path(output_dir) / "panoptic_predictions"
+        self._json = self._folder.with_suffix(".json")
+
+    def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        ids, segments = output["panoptic_seg"]
+        return {
+            "png": panoptic_png(ids.cpu().numpy()),
+            "segments_info": panoptic_segments(segments, self._split),
+        }
+
+    def score(self, records: Mapping[Any, Any]) -> tuple[Scores, ...]:
+        self._store(records)
+        return (score_panoptic(*self._truth, self._json, self._folder, self._split),)
+
+    def _store(self, records: Mapping[Any, Any]) -> None:
+        self._json.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        annotations = []
+        for image_id, record in records.items():
+            name = f"{image_id}.png"
+            (self._folder / name).write_bytes(record["png"])
+            segments = record["segments_info"]
+            annotations.append({"image_id": image_id, "file_name": name, "segments_info": segments})
+        content = {"annotations": annotations, "categories": categories(self._split)}
+        write_json(self._json, content)

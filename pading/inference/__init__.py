@@ -1,0 +1,1 @@
+"""From what a network gives to results: pure functions."""

@@ -1,0 +1,1 @@
+"""The systems, and the contract that each keeps."""

@@ -1,0 +1,48 @@
+"""What rooms hand each other: predictions and targets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class QueryPredictions:
+    """What the decoder says of every query, after its last layer."""
+
+    logits: Tensor
+    """(B, Q, classes + 1) class logits; the last is no-object."""
+    masks: Tensor
+    """(B, Q, H/4, W/4) mask logits."""
+    embeddings: Tensor
+    """(B, Q, C) class embeddings, of which the logits are a linear map."""
+    auxiliary: list["QueryPredictions"] = field(default_factory=list)
+    """The same before each layer, first to last; outside training with masks of the size of the map
+    that the layer attends to."""
+
+
+@dataclass
+class MaskTargets:
+    """The segments of one image."""
+
+    labels: Tensor
+    """(N,) int64 classes."""
+    masks: Tensor
+    """(N, H, W) bool, at the padded size of the batch."""
+
+
+def prepare_targets(
+    batch: Sequence[dict], size: tuple[int, int], device: torch.device
+) -> list[MaskTargets]:
+    """Take ``instances`` from Detectron2's dictionaries; pad masks right and bottom to ``size``."""
+    targets = []
+    for image in batch:
+        instances = image["instances"].to(device)
+        masks = instances.gt_masks
+        masks = masks.tensor if hasattr(masks, "tensor") else masks
+        height, width = masks.shape[-2:]
+        padded = F.pad(masks, (0, size[1] - width, 0, size[0] - height))
+        targets.append(MaskTargets(instances.gt_classes, padded))
+    return targets

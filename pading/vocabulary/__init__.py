@@ -1,0 +1,1 @@
+"""What a class is called, and what its name means as numbers."""

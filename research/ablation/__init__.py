@@ -1,0 +1,1 @@
+"""Settings of stage 2 in rows, with several seeds each."""
