@@ -10,32 +10,10 @@ from pading.errors import InputError
 from pading.files import replacing, write_json
 from pading.models.pading.new_classes import TrainedClasses, require_same_encoder
 from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
-from pading.vocabulary.text_encoders import (
-    TextEncoder,
-    encode_classes,
-    minilm_encoder,
-    openclip_encoder,
-)
+from pading.vocabulary.text_encoders import TextEncoder, encode_classes
 
 # Present classes that are encoded again, to find out whether it is the model's encoder.
 _PROBES = 5
-
-
-def text_encoder(name: str, model: str = "", pretrained: str = "") -> tuple[TextEncoder, str]:
-    """A text encoder and its description.
-
-    Args:
-        name: "minilm" or "openclip".
-        model, pretrained: of open_clip.
-
-    Raises:
-        InputError: an unknown name, or an encoder that is not installed.
-    """
-    if name == "minilm":
-        return minilm_encoder()
-    if name == "openclip":
-        return openclip_encoder(model, pretrained)
-    raise InputError(f'there is no text source {name!r}; use "minilm", "openclip" or a vector file')
 
 
 def vectors_by_encoder(
