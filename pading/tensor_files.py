@@ -56,7 +56,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_tensor_file(path: str | os.PathLike[str]) -> Any:
-    """Read ``.safetensors``, a ``.pkl`` of NumPy arrays, a ``torch.save`` file or a TorchScript one.
+    """Read ``.safetensors``, a ``.pkl`` of NumPy arrays, or what PyTorch wrote.
 
     Returns:
         what is in it, as it is there: tensors, arrays and plain containers. Of a TorchScript

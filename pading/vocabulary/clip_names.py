@@ -3,7 +3,7 @@
     OpenAI          its archives and most open_clip files: the text tower at the top, the image
                     tower under ``visual.``
     open_clip       the text tower under ``text.`` (SigLIP and others)
-    Hugging Face    ``CLIPModel``, ``CLIPTextModel``, ``CLIPVisionModel``, with or without projection
+    Hugging Face    ``CLIPModel``, ``CLIPTextModel``, ``CLIPVisionModel``
     within others   any of OpenAI's under a prefix: ``module.``, ``text_encoder.`` (ZegCLIP),
                     ``clip_pretrained.`` (LSeg)
 
@@ -43,8 +43,13 @@ _IMAGE = {
 }
 _PROJECTIONS = {"text_projection.weight": "text_projection", "visual_projection.weight": "proj"}
 # Parts of OpenAI's text tower, at the top of a file beside the image tower.
-_TEXT_PARTS = ("token_embedding.", "positional_embedding", "transformer.", "ln_final.")
-_TEXT_PARTS += ("text_projection", "cls_emb")
+_TEXT_PARTS = (
+    "token_embedding.",
+    "positional_embedding",
+    "transformer.",
+    "ln_final.",
+    "text_projection",
+)
 # Facts and masks that some files carry among the weights; they follow from the architecture.
 _NO_WEIGHTS = re.compile(r"(^|\.)(attn_mask|position_ids|context_length|vocab_size)$")
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")

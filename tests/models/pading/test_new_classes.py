@@ -23,7 +23,6 @@ from pading.files import read_json
 from pading.models.pading import new_classes as classes
 from pading.models.pading.naming import (
     save_trained,
-    text_encoder,
     vectors_by_encoder,
     vectors_by_file,
 )
@@ -275,8 +274,6 @@ def test_the_encoder_must_be_the_models(trained: TrainedClasses, rng: torch.Gene
     with pytest.raises(InputError, match="no vector for 1 of 1 classes: 'hedgehog'"):
         vectors_by_file(trained, ["hedgehog"], "coco_minilm")
     assert vectors_by_file(trained, ["cat"], "coco_minilm").names == ("cat",)
-    with pytest.raises(InputError, match="there is no text source 'word2vec'"):
-        text_encoder("word2vec")
 
 
 @pytest.mark.parametrize(
