@@ -9,19 +9,43 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-_SOURCE = Path(__file__).resolve().parents[1] / "pading" / "config" / "__init__.py"
+_PACKAGE = Path(__file__).resolve().parents[1] / "pading"
+_COMMANDS = """# Commands
+
+`pading NAME` runs a command; `pading NAME --help` lists its options. In a checkout the scripts in
+`tools/` do the same.
+"""
 _INTRODUCTION = """# Configuration reference
 
-Keys that pading adds to Detectron2's. A configuration file or KEY VALUE pairs set them. The schedule
-and the data loading have [Detectron2's own keys](https://detectron2.readthedocs.io/en/latest/modules/config.html).
+Keys that pading adds to Detectron2's. A configuration file or KEY VALUE pairs set them. The
+schedule and the data loading have [Detectron2's own keys](https://detectron2.readthedocs.io/en/latest/modules/config.html).
 """
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the configuration reference."""
-    text = configuration_page(_SOURCE.read_text(encoding="utf-8"))
-    files.append(File.generated(config, "configuration.md", content=text))
+    """Add the references of commands and of configuration keys."""
+    keys = (_PACKAGE / "config" / "__init__.py").read_text(encoding="utf-8")
+    files.append(File.generated(config, "configuration.md", content=configuration_page(keys)))
+    files.append(
+        File.generated(config, "commands.md", content=commands_page(_PACKAGE / "commands"))
+    )
     return files
+
+
+def commands_page(folder: Path) -> str:
+    """What the help of each command begins or ends with, as it is printed.
+
+    Args:
+        folder: of the commands' modules; its ``__init__.py`` assigns COMMANDS.
+    """
+    blocks = [_COMMANDS]
+    for statement in ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "COMMANDS":
+            for name in ast.literal_eval(statement.value):
+                source = (folder / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+                text = ast.get_docstring(ast.parse(source))
+                blocks.append(f"## {name}\n\n```text\n{text}\n```\n")
+    return "\n".join(blocks)
 
 
 def configuration_page(source: str) -> str:

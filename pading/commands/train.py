@@ -9,8 +9,7 @@ The configuration is the first argument or that of --config-file. Options come n
 last; they override the configuration.
 
 OUTPUT_DIR gets model_final.pth, metrics.json, run.json and, for every data set that is scored,
-inference/NAME/results.json. A table of
-scores is printed too; pading evaluate --help shows one.
+inference/NAME/results.json. A table of scores is printed too; pading evaluate --help shows one.
 
 A run that is asked to stop (SIGTERM, Ctrl-C) writes a checkpoint and exits with status 75: start it
 again with --resume.
