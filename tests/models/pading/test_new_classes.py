@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import add_classes as tool
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from PIL import Image
 import pading
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.checkpoint.weights import read_weights
+from pading.commands import add_classes as tool
 from pading.commands import train as train_net
 from pading.errors import InputError
 from pading.files import read_json
