@@ -1,11 +1,23 @@
-"""What rooms hand each other: predictions and targets."""
+"""What rooms hand each other: sizes, predictions and targets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class ImageSizes(NamedTuple):
+    """Sizes, as (height, width), that belong to a batch of padded images."""
+
+    padded: tuple[int, int]
+    """Of the batch's tensor."""
+    images: list[tuple[int, int]]
+    """Of each image in it, from its upper left corner."""
+    wanted: list[tuple[int, int]]
+    """At which results are wanted."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class MaskTargets:
 
 
 def prepare_targets(
-    batch: Sequence[dict], size: tuple[int, int], device: torch.device
+    batch: Sequence[Mapping[str, Any]], size: tuple[int, int], device: torch.device
 ) -> list[MaskTargets]:
     """Take ``instances`` from Detectron2's dictionaries; pad masks right and bottom to ``size``."""
     targets = []

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from detectron2.modeling import build_model
 from torch import nn
 
 from pading import load_config, register_datasets
+from pading.engine.building import configured_model
 
 SHAPES = Path(__file__).resolve().parents[1] / "configs" / "shapes" / "PADing.yaml"
 
@@ -37,7 +37,7 @@ def narrow_model(stage: str) -> nn.Module:
     """A narrow model of "pretrain" or "PADing" for Shapes, with fresh weights."""
     cfg = load_config(str(SHAPES.with_name(f"{stage}.yaml")), NARROW_OVERRIDES)
     register_datasets(cfg)
-    return build_model(cfg)
+    return configured_model(cfg)
 
 
 def save_random_weights(folder: Path) -> Path:

@@ -20,7 +20,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-from detectron2.modeling import build_model
 from pading_ops import HAS_EXTENSION, ms_deform_attn, ms_deform_attn_reference
 from script_timing import now
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 from pading import load_config, register_datasets
 from pading.config.settings import check_settings
+from pading.engine.building import configured_model
 from pading.errors import InputError, exit_on_input_error
 from pading.layers import pixel_decoder
 
@@ -63,7 +63,7 @@ def main() -> None:
     cfg = load_config(args.config_file, args.overrides)
     check_settings(cfg)
     register_datasets(cfg)
-    model = build_model(cfg).eval()
+    model = configured_model(cfg).eval()
     versions: dict[str, Version] = {name: (op, None) for name, op in _OPS.items()}
     if model.inference_dtype is not None:
         versions[cfg.MODEL.INFERENCE.DTYPE] = (_OPS["compiled op"], model.inference_dtype)

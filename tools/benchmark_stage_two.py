@@ -23,21 +23,20 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from script_timing import now
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
 from pading.checkpoint.checkpointer import Checkpointer
+from pading.engine.building import configured_model
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
-from pading.engine.trainer import build_embeddings
 from pading.errors import InputError, exit_on_input_error
 from pading.layers.precision import amp_dtype
-from pading.models.pading.embeddings import open_store
 from pading.models.pading.extraction import Extraction
+from pading.models.pading.source import open_store, training_source
 from pading.models.pading.stage_two import PADing
 from pading.models.pading.store import EmbeddingStore
 
@@ -73,7 +72,7 @@ def main() -> None:
         published = (_ZSL + "SOURCE", "images", _ZSL + "CLASS_BALANCED", "False")
         images = load_config(args.config_file, [*given, *published])
         register_datasets(stored)
-        model = build_model(stored)
+        model = configured_model(stored)
         if not isinstance(model, PADing):
             raise InputError(f"{args.config_file}: stage 2 is timed; give its configuration")
         Checkpointer(model).load(stored.MODEL.WEIGHTS)
@@ -113,7 +112,7 @@ def measure(
         for name, (cfg, count) in sources.items():
             loop = TrainingLoop(
                 model,
-                build_embeddings(cfg, model, turn, store),
+                training_source(cfg, model, turn, store),
                 build_optimizer(cfg, model),
                 interruption=Interruption(),
                 amp_dtype=amp_dtype(cfg),

@@ -3,17 +3,14 @@
 import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from pading.checkpoint.published_names import THEIRS, our_name, our_names, published_name
+from pading.checkpoint.published_names import THEIRS, NameTable, usable
 from pading.errors import InputError
 
 _logger = logging.getLogger(__name__)
-_HEAD = "sem_seg_head."
-_CLASS_HEADS = (_HEAD + "predictor.class_embed.", "classifier.")
-_CONVERTER = "tools/preprocess_pretrained_weight.py"
 # A report of many thousand names helps nobody.
 _MOST_NAMED = 40
 
@@ -24,8 +21,38 @@ class LoadsWhole(nn.Module):
     So a plain Detectron2 ``DetectionCheckpointer`` cannot load a part of a file in silence.
     """
 
-    initialised_afresh: tuple[tuple[str, ...], ...] = ()
+    published_names: ClassVar[NameTable] = NameTable()
+    """Names of published checkpoints, and ours."""
+    initialised_afresh: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of names (by how they begin) that a state dict may lack, each group as a whole."""
+    beside_backbone: ClassVar[tuple[str, ...]] = ("head.",)
+    """How names begin that a trained model has and a file of backbone weights has not."""
+    made_by_conversion: ClassVar[tuple[str, ...]] = ()
+    """How names begin that a conversion adds: missing, they are explained by what else differs."""
+
+    def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
+        """What may be the matter with a tensor of another shape; "" where nothing is known.
+
+        Args:
+            name: ours.
+            theirs, ours: its shape in the file and in the model.
+        """
+        return ""
+
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint says of the model beside its weights."""
+        return {}
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> list[str]:
+        """What a checkpoint whose tensors fit gives cause to warn of.
+
+        Args:
+            checkpoint: of :func:`~pading.checkpoint.weights.read_weights`, under our names.
+
+        Raises:
+            InputError: it cannot be used in spite of fitting.
+        """
+        return []
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -39,21 +66,21 @@ class LoadsWhole(nn.Module):
             InputError: it does not fit, and ``strict`` is False; the message names every tensor.
             RuntimeError: it does not fit, and ``strict`` is True.
         """
-        renamed = our_names(state_dict)
+        renamed = self.published_names.to_ours(state_dict)
         weights = usable(renamed)
-        backbone_only = not strict and is_backbone_alone(weights)
+        backbone_only = not strict and is_backbone_alone(weights, type(self))
         if backbone_only:
             wanted = [name for name in self.state_dict() if name.startswith("backbone.")]
             missing = [name for name in wanted if name not in weights]
             if missing:
-                raise InputError(report(missing, {}, [], "or there in another shape"))
+                raise InputError(_report(self, missing, {}, [], "or there in another shape"))
         elif not strict:
             check_fit(self, state_dict, lost="or there in another shape")
         found = super().load_state_dict(weights, strict, assign)
         if not strict:
             unused = [name.removeprefix(THEIRS) for name in renamed if name not in weights]
             if unused:
-                _logger.info("not used, as the configuration says it here: %s", ", ".join(unused))
+                _logger.info("not used here: %s", _first(unused))
             started = {name.split(".")[0]: None for name in found.missing_keys}
             if started:
                 _logger.info(
@@ -64,32 +91,30 @@ class LoadsWhole(nn.Module):
         return found
 
 
-def is_backbone_alone(weights: Iterable[str]) -> bool:
-    """Whether these are names of a backbone (ImageNet weights) rather than of a segmenter."""
-    return not any(our_name(name).startswith(_HEAD) for name in weights)
+def is_backbone_alone(weights: Iterable[str], model: type[LoadsWhole]) -> bool:
+    """Whether these are names of a backbone (ImageNet weights) rather than of a trained model."""
+    return not any(
+        model.published_names.ours(name).startswith(model.beside_backbone) for name in weights
+    )
 
 
-def usable(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what only the published code has a use for."""
-    return {name: value for name, value in weights.items() if not name.startswith(THEIRS)}
-
-
-def check_fit(model: nn.Module, weights: Mapping[str, Tensor], lost: str = "") -> None:
+def check_fit(model: LoadsWhole, weights: Mapping[str, Tensor], lost: str = "") -> None:
     """Refuse a state dict that does not fit a model, before any of it is loaded.
 
     Args:
-        model: may have ``initialised_afresh``, as :class:`LoadsWhole`.
+        model: what it must fit.
         weights: under published names or ours.
         lost: what else may be the matter with a tensor that is missing.
 
     Raises:
         InputError: names every tensor that is missing, unknown or of another shape.
     """
-    ours = usable(our_names(weights))
-    names_in_file = our_names({name: name for name in weights})
+    table = model.published_names
+    ours = usable(table.to_ours(weights))
+    names_in_file = table.to_ours({name: name for name in weights})
     state = model.state_dict()
     afresh: list[str] = []
-    for group in getattr(model, "initialised_afresh", ()):
+    for group in model.initialised_afresh:
         if not any(name.startswith(tuple(group)) for name in ours):
             afresh += group
     missing = [n for n in state if n not in ours and not n.startswith(tuple(afresh))]
@@ -104,7 +129,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], lost: str = "") -
         if name in state and value.shape != state[name].shape
     ]
     if missing or unknown or other:
-        raise InputError(report(missing, unknown, other, lost))
+        raise InputError(_report(model, missing, unknown, other, lost))
 
 
 def _guess(name: str, value: Tensor, missing: Sequence[str], state: Mapping[str, Tensor]) -> str:
@@ -117,7 +142,8 @@ def _guess(name: str, value: Tensor, missing: Sequence[str], state: Mapping[str,
     return f"renamed from {close[0]}?" if close else ""
 
 
-def report(
+def _report(
+    model: LoadsWhole,
     missing: Sequence[str],
     unknown: Mapping[str, str],
     other: Sequence[tuple[str, str, tuple, tuple]],
@@ -126,13 +152,14 @@ def report(
     """What does not fit, by group and name, and what would help.
 
     Args:
+        model: knows the published names, and what a shape hints at.
         missing: our names.
         unknown: names in the file, and what each may be.
         other: name in the file, our name, shape in the file, shape in the model.
         lost: see :func:`check_fit`.
     """
     groups = {
-        "missing from the file" + f", {lost}" * bool(lost): [_both_names(n) for n in missing],
+        "missing from the file" + f", {lost}" * bool(lost): [_both(model, n) for n in missing],
         "unknown to the model": [
             name + f" ({guess})" * bool(guess) for name, guess in unknown.items()
         ],
@@ -147,8 +174,12 @@ def report(
             lines += [f"    {name}" for name in sorted(names)[:_MOST_NAMED]]
             if len(names) > _MOST_NAMED:
                 lines.append(f"    ... and {len(names) - _MOST_NAMED} more")
-    hints = {_hint(name, theirs, ours): None for _, name, theirs, ours in other}
-    if len(hints) == 1 and not unknown and all(name.startswith("classifier.") for name in missing):
+    hints = {
+        model.shape_hint(name, theirs, ours) if len(theirs) == len(ours) else "": None
+        for _, name, theirs, ours in other
+    }
+    converted = model.made_by_conversion
+    if len(hints) == 1 and not unknown and all(name.startswith(converted) for name in missing):
         [hint] = hints
         if hint:  # one thing is the matter, and the hint says it
             return hint
@@ -157,29 +188,11 @@ def report(
     return "\n".join(lines)
 
 
-def _both_names(name: str) -> str:
-    published = published_name(name)
+def _both(model: LoadsWhole, name: str) -> str:
+    published = model.published_names.published(name)
     return name if published == name else f"{name} (published: {published})"
 
 
-def _hint(name: str, theirs: tuple, ours: tuple) -> str:
-    if len(theirs) != len(ours):
-        return ""
-    if name.startswith(_CLASS_HEADS) and theirs[0] != ours[0]:
-        return (
-            f"the class head has {theirs[0]} outputs in the file, but {ours[0]} in this model "
-            f"(classes and no-object): {_CONVERTER} grows the head of a stage-1 checkpoint from "
-            "the seen classes to all classes of the split. If it is converted already, it belongs "
-            "to another split or stage (MODEL.SEGMENTER.CLASSES)"
-        )
-    if name == "class_vectors":
-        return (
-            f"it was trained with class vectors of shape {theirs}, but MODEL.CLASS_VECTORS gives "
-            f"{ours}: use the vectors that it was trained with"
-        )
-    if name == "semantic_projection.weight":
-        return (
-            f"it was trained with class vectors of {theirs[1]} numbers, but MODEL.CLASS_VECTORS "
-            f"gives {ours[1]}: use the vectors that it was trained with"
-        )
-    return ""
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" * (len(names) > _MOST_NAMED)
+    return ", ".join(names[:_MOST_NAMED]) + more

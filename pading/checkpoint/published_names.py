@@ -1,74 +1,65 @@
-"""Names in published checkpoints (Mask2Former, PADing) and ours: the one table of them."""
+"""Names in published checkpoints and ours: each system has one table of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pading.errors import InputError
 
 T = TypeVar("T")
+Pairs = tuple[tuple[str, str], ...]
 
-# Tensors that only the published code has keep their names in our files, behind this.
 THEIRS = "published."
-# Tensors that only we have, likewise in files of the published layout.
-_OURS = "pading."
-
-PUBLISHED_NAMES = (
-    # how a published name begins, how ours does; everything else is the same in both
-    ("new_fc.", "classifier."),
-    ("fc_projection.", "semantic_projection."),
-    ("dict_feature.", "generator.primitives."),
-    ("projection_related.encoder.", "disentangler.related."),
-    ("projection_unrelated.encoder.", "disentangler.unrelated."),
-    ("decoder.decoder.", "disentangler.decoder."),
-    ("relation.", "disentangler.relation."),
-    # The class weights of a loss: theirs come from the configuration, and ours need no buffer.
-    ("criterion.", THEIRS + "criterion."),
-    # Published models are given their vectors from outside.
-    (_OURS + "class_vectors", "class_vectors"),
-)
-
-_HEAD = "sem_seg_head."
-OLDER_NAMES = (
-    # how names of Mask2Former's first checkpoints began, how published ones do now
-    (_HEAD + "predictor.static_query.", _HEAD + "predictor.query_feat."),
-    *(
-        (_HEAD + part, f"{_HEAD}pixel_decoder.{part}")
-        for part in ("input_proj.", "transformer.", "mask_features.", "adapter_", "layer_")
-    ),
-)
+"""Tensors that only the published code has keep their names in our files, behind this."""
+OURS = "pading."
+"""Tensors that only we have, likewise in files of the published layout."""
 _WRAPPED = "module."  # DistributedDataParallel's, saved with it
 
 
-def our_name(name: str) -> str:
-    """Our name of a tensor under its published name; a name of ours is given back as it is."""
-    name = _replace(name.removeprefix(_WRAPPED), OLDER_NAMES)
-    return _replace(name, PUBLISHED_NAMES)
+@dataclass(frozen=True)
+class NameTable:
+    """How the names of a system's published checkpoints begin, and how ours do.
 
-
-def published_name(name: str) -> str:
-    """The published name of a tensor under ours; a published name is given back as it is."""
-    return _replace(name, tuple((ours, theirs) for theirs, ours in PUBLISHED_NAMES))
-
-
-def our_names(weights: Mapping[str, T]) -> dict[str, T]:
-    """Rename a state dict's entries from published names (or ours) to ours.
-
-    Raises:
-        InputError: two entries have one name of ours.
+    Args:
+        pairs: (published beginning, our beginning); everything else is the same in both. What is
+            mapped to a name behind :data:`THEIRS` is accepted and not used.
+        older: (beginning in older published checkpoints, in later ones).
     """
-    return _rename(weights, our_name)
+
+    pairs: Pairs = ()
+    older: Pairs = ()
+
+    def ours(self, name: str) -> str:
+        """Our name of a tensor under its published name; a name of ours is given back as it is."""
+        return _replace(_replace(name.removeprefix(_WRAPPED), self.older), self.pairs)
+
+    def published(self, name: str) -> str:
+        """The published name of a tensor under ours; a published name is given back as it is."""
+        return _replace(name, tuple((ours, theirs) for theirs, ours in self.pairs))
+
+    def to_ours(self, weights: Mapping[str, T]) -> dict[str, T]:
+        """Rename a state dict's entries from published names (or ours) to ours.
+
+        Raises:
+            InputError: two entries have one name of ours.
+        """
+        return _rename(weights, self.ours)
+
+    def to_published(self, weights: Mapping[str, T]) -> dict[str, T]:
+        """Rename a state dict's entries from our names (or published ones) to the published.
+
+        Raises:
+            InputError: two entries have one published name.
+        """
+        return _rename(weights, self.published)
 
 
-def published_names(weights: Mapping[str, T]) -> dict[str, T]:
-    """Rename a state dict's entries from our names (or published ones) to the published.
-
-    Raises:
-        InputError: two entries have one published name.
-    """
-    return _rename(weights, published_name)
+def usable(weights: Mapping[str, T]) -> dict[str, T]:
+    """Without what only the published code has a use for."""
+    return {name: value for name, value in weights.items() if not name.startswith(THEIRS)}
 
 
-def _rename(weights: Mapping[str, T], new_name) -> dict[str, T]:
+def _rename(weights: Mapping[str, T], new_name: Callable[[str], str]) -> dict[str, T]:
     renamed: dict[str, T] = {}
     origin: dict[str, str] = {}
     for name, value in weights.items():
@@ -81,7 +72,7 @@ def _rename(weights: Mapping[str, T], new_name) -> dict[str, T]:
     return renamed
 
 
-def _replace(name: str, table: tuple[tuple[str, str], ...]) -> str:
+def _replace(name: str, table: Pairs) -> str:
     for old, new in table:
         if name.startswith(old):
             return new + name.removeprefix(old)

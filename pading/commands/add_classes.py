@@ -14,27 +14,24 @@ import shlex
 import time
 
 from pading.errors import InputError
-from pading.models.pading.naming import (
-    save_trained,
-    text_encoder,
-    vectors_by_encoder,
-    vectors_by_file,
-)
-from pading.models.pading.new_classes import (
-    TrainedClasses,
+from pading.models.base import SegmentationModel
+from pading.models.trained import load_trained, save_trained
+from pading.models.vocabulary_edits import (
     add_classes,
-    read_trained,
     remove_classes,
     rename_classes,
     similar_classes,
+    vectors_by_encoder,
+    vectors_by_file,
 )
+from pading.vocabulary.text_encoders import text_encoder
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", required=True, help="checkpoint of stage 2")
+    parser.add_argument("--weights", required=True, help="checkpoint that training wrote")
     parser.add_argument("--names", nargs="+", default=[], help="new things")
     parser.add_argument("--stuff", nargs="+", default=[], help="new stuff")
     parser.add_argument("--remove", nargs="+", default=[], metavar="NAME")
@@ -55,21 +52,21 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     start = time.monotonic()
-    trained = read_trained(args.weights)
-    before = set(trained.split.names)
+    cfg, model = load_trained(args.weights)
+    before = set(model.split.names)
     if args.remove:
-        trained = remove_classes(trained, args.remove)
+        model = remove_classes(model, args.remove)
     if args.rename:
-        trained = rename_classes(trained, dict(map(renaming, args.rename)))
+        model = rename_classes(model, dict(map(renaming, args.rename)))
     names = [*args.names, *args.stuff]
     if names:
-        trained = with_new(trained, names, args)
+        model = with_new(model, names, args)
     if not (names or args.remove or args.rename):
         raise InputError("nothing to do: give --names, --stuff, --remove or --rename")
-    pairs = save_trained(trained, args.output)
-    after = set(trained.split.names)
+    pairs = save_trained(cfg, model, args.output)
+    after = set(model.split.names)
     print(
-        f"{args.output}: {trained.split.num_classes} classes, {len(after - before)} new and "
+        f"{args.output}: {model.split.num_classes} classes, {len(after - before)} new and "
         f"{len(before - after)} gone, in {time.monotonic() - start:.1f} s\nuse it with\n"
         f"    {shlex.join(pairs)}"
     )
@@ -82,17 +79,19 @@ def renaming(text: str) -> tuple[str, str]:
     return old, new
 
 
-def with_new(trained: TrainedClasses, names: list[str], args: argparse.Namespace) -> TrainedClasses:
-    """The checkpoint with new classes; says which are hard to tell from others."""
+def with_new(
+    model: SegmentationModel, names: list[str], args: argparse.Namespace
+) -> SegmentationModel:
+    """The model with new classes; says which are hard to tell from others."""
     empty = [name for name in names if not name.strip()]
     if empty:
         raise InputError("a class's name is empty; give the name that the text encoder reads")
     if args.source.endswith(".npz") or args.source.endswith("_minilm"):
-        vectors = vectors_by_file(trained, names, args.source)
+        vectors = vectors_by_file(model, names, args.source)
     else:
-        encoder, source = text_encoder(args.source, args.openclip_model, args.openclip_pretrained)
-        vectors = vectors_by_encoder(trained, names, encoder, source)
-    grown = add_classes(trained, vectors, args.stuff, args.ids, args.seed)
-    for new, other, cosine in similar_classes(trained, vectors):
+        encoder, source = text_encoder(args.source, args.openclip_model, args.openclip_premodel)
+        vectors = vectors_by_encoder(model, names, encoder, source)
+    grown = add_classes(model, vectors, args.stuff, args.ids, args.seed)
+    for new, other, cosine in similar_classes(model, vectors):
         print(f"warning: {new!r} nearly coincides with {other!r} (cosine {cosine:.2f})")
     return grown

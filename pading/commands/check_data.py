@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pading import load_config
+from pading.config import load_config
 from pading.data.catalogue import DATASETS, datasets_root, register, register_from_file
 from pading.data.dataset_checks import check_names
 from pading.data.images import read_image

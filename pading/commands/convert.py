@@ -7,13 +7,10 @@ writes pretrained_weight_panoptic.pth. The checkpoint may be ours or a published
 """
 
 import argparse
+import sys
 
-from pading.checkpoint.checkpointer import check_classes
-from pading.checkpoint.matching import usable
-from pading.checkpoint.published_names import our_names
 from pading.checkpoint.weights import read_weights, write_weights
-from pading.errors import InputError
-from pading.models.pading.conversion import grow_class_head
+from pading.models.pading.conversion import convert
 from pading.vocabulary.splits import load_split
 
 # The published split of each task.
@@ -47,12 +44,9 @@ def main() -> None:
     output = args.output_file or f"pretrained_weight_{args.task_name}.pth"
     split = load_split(args.split or _SPLITS[args.task_name])
     checkpoint = read_weights(args.input_file)
-    weights = usable(our_names(checkpoint["model"]))
-    grown = grow_class_head(weights, split, source=args.input_file)
-    try:
-        check_classes(checkpoint, split)
-    except InputError as error:
-        raise InputError(f"{args.input_file}: {error} (--split)") from error
+    grown, warnings = convert(checkpoint, split, args.input_file)
+    for warning in warnings:
+        print(f"warning: {args.input_file}: {warning}", file=sys.stderr)
     write_weights(output, grown)
     print(
         f"{output}: class head grown from {split.num_seen} seen to {split.num_classes} classes "

@@ -23,7 +23,7 @@ import re
 import sys
 from pathlib import Path
 
-from pading import load_config
+from pading.config import load_config
 from pading.engine.environment import check_output_folder
 from pading.prediction import Predictor, find_images, predict_files
 

@@ -16,10 +16,9 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from pading.checkpoint.matching import is_backbone_alone
-from pading.checkpoint.published_names import our_names, published_names
 from pading.checkpoint.weights import read_weights, write_weights
 from pading.errors import InputError
+from pading.models.registry import system_of_weights
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,13 +34,15 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     weights = read_weights(args.input)["model"]
-    ours = our_names(weights)
-    if is_backbone_alone(ours):
+    system = system_of_weights(weights)
+    if system is None:
         raise InputError(
-            f"{args.input}: no checkpoint of a segmenter (no name begins with sem_seg_head.); "
-            "weights of a backbone alone load as they are"
+            f"{args.input}: no checkpoint of a system that we know (a backbone alone?); weights of "
+            "a backbone load as they are"
         )
-    renamed = ours if args.to == "ours" else published_names(ours)
+    table = system.published_names
+    ours = table.to_ours(weights)
+    renamed = ours if args.to == "ours" else table.to_published(ours)
     write_weights(args.output, renamed)
     changed = Counter(_room(new) for old, new in zip(weights, renamed, strict=True) if old != new)
     print(f"{args.output}: {len(renamed)} tensors under {_WHOSE[args.to]} names")

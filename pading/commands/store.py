@@ -9,19 +9,21 @@ On machines without GPUs, start several with --part 0/4, --part 1/4, ...: each m
 """
 
 import argparse
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-import pading
 from pading.checkpoint.checkpointer import Checkpointer
+from pading.data.catalogue import register_datasets
+from pading.engine.building import configured_model
 from pading.engine.launch import launch
 from pading.engine.setup import setup
 from pading.errors import InputError
-from pading.models.pading.extraction import Extraction, check_store_settings
+from pading.models.pading.extraction import Extraction
+from pading.models.pading.source import check_storable
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,10 +45,10 @@ def part_of(text: str) -> tuple[int, int]:
 
 def run(cfg: CfgNode, output: str, part: int, parts: int) -> None:
     """The work of one process: its shards of its part."""
-    pading.register_datasets(cfg)
+    register_datasets(cfg)
     for name in ("detectron2", "fvcore", "pading"):
         setup_logger(distributed_rank=comm.get_rank(), name=name)
-    model = build_model(cfg)
+    model: Any = configured_model(cfg)  # of stage 2: main has checked it
     Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     processes = comm.get_world_size()
     Extraction(cfg, model).write(output, part * processes + comm.get_rank(), parts * processes)
@@ -56,9 +58,7 @@ def main() -> None:
     args = parse_args()
     part, parts = part_of(args.part)
     cfg = setup(args)
-    if cfg.MODEL.META_ARCHITECTURE != "PADing":
-        raise InputError(f"{args.config_file}: embeddings are stored for stage 2; give its config")
+    check_storable(cfg, args.config_file)
     if not cfg.MODEL.WEIGHTS:
         raise InputError("MODEL.WEIGHTS is empty; name a converted checkpoint of stage 1")
-    check_store_settings(cfg)
     launch(run, args, cfg.MODEL.DEVICE, (cfg, args.output, part, parts))

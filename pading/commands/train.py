@@ -14,7 +14,7 @@ from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-import pading
+from pading.data.catalogue import register_datasets
 from pading.engine import record
 from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.launch import launch, num_processes
@@ -58,7 +58,7 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:
     """What ``launch`` starts: another process knows no data set yet."""
-    pading.register_datasets(cfg)
+    register_datasets(cfg)
     run(cfg, args)
 
 

@@ -110,6 +110,14 @@ def _add_segmenter_keys(cfg: CfgNode) -> None:
     i.OBJECT_SCORE_THRESHOLD = 0.8
     # ...and its segment stays if it keeps at least this share of its own area.
     i.OVERLAP_THRESHOLD = 0.8
+    # Taken off the scores of seen classes, in all systems and tasks.
+    i.SEEN_BIAS = 0.0
+    # Per-pixel systems: height and width of sliding windows, and their stride; []: none.
+    i.WINDOW = []
+    i.STRIDE = []
+    # Per-pixel systems: sizes at which an image is looked at, and whether mirrored as well.
+    i.SCALES = [1.0]
+    i.FLIP = False
 
     cfg.MODEL.SWIN = w = CfgNode()
     # Swin Transformer (Liu et al., ICCV 2021); the defaults are Swin-T.
@@ -324,6 +332,48 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
     for path, settings in _read_with_bases(config_file):
         for key, value in _leaves(settings):
             _set(cfg, key, value, source=path)
+    override(cfg, overrides)
+    return cfg
+
+
+def config_from_yaml(text: str, source: str) -> CfgNode:
+    """A full configuration from the YAML that a checkpoint carries.
+
+    Args:
+        text: as ``CfgNode.dump`` writes it.
+        source: where it is from, for messages.
+
+    Raises:
+        InputError: it is no such text, or has a key that we do not know.
+    """
+    cfg = get_cfg()
+    add_pading_config(cfg)
+    try:
+        settings = yaml.load(text, _PlainLoader)  # noqa: S506 (a SafeLoader)
+        _check_extent(settings)
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
+        raise InputError(f"{source}: its configuration cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{source}: its configuration is no mapping of keys to values")
+    try:
+        cfg.merge_from_other_cfg(CfgNode(settings))
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{source}: its configuration does not fit this version: {error}"
+        ) from error
+    return cfg
+
+
+def override(cfg: CfgNode, overrides: Sequence[str]) -> None:
+    """Set keys as the command line does, in place.
+
+    Args:
+        cfg: a configuration that is not frozen.
+        overrides: alternating keys and values.
+
+    Raises:
+        InputError: see :func:`load_config`.
+    """
     late = next((word for word in overrides if word.startswith("--")), None)
     if late is not None:
         raise InputError(
@@ -336,7 +386,6 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
         )
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         _set(cfg, key, text, source="command line")
-    return cfg
 
 
 def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, dict[str, Any]]]:

@@ -135,6 +135,7 @@ RULES: dict[str, Rule] = {
         )
     },
     _ZSL + "MEMORY": _COUNT,
+    _ZSL + "SOURCE": _one_of("auto", "images", "stored"),
     _ZSL + "UNSEEN_WEIGHT": _NOT_NEGATIVE,
     _ZSL + "NO_OBJECT_WEIGHT": _NOT_NEGATIVE,
     _ZSL + "GENERATOR_CLASS_LOGITS": _one_of("seen", "first_156"),

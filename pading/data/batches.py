@@ -20,7 +20,7 @@ from detectron2.data import DatasetFromList, get_detection_dataset_dicts
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pading.data.mappers import SegmentationMapper
+from pading.data.mappers import LearnsFrom, SegmentationMapper
 from pading.errors import InputError
 from pading.randomness import Stream, generator, seed_everything
 
@@ -34,6 +34,20 @@ class Entries(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, number: int, /) -> dict[str, Any]: ...
+
+
+class Batches(Protocol):
+    """Training data that can begin at any iteration."""
+
+    seed: int
+    shared: bool
+    """Whether every process gets the whole batch, so that all are to draw the same numbers."""
+
+    def starting_at(self, iteration: int) -> Iterator[Any]:
+        """What the model takes in this iteration and in those that follow."""
+
+    def image_names(self, iteration: int) -> list[str]:
+        """The files of the images in this process's batch of an iteration."""
 
 
 class SeededSamples(Dataset[dict[str, Any]]):
@@ -192,8 +206,15 @@ def training_entries(cfg: CfgNode) -> list[dict[str, Any]]:
     )
 
 
-def build_training_batches(cfg: CfgNode, seed: int) -> TrainingBatches:
+def build_training_batches(
+    cfg: CfgNode, seed: int, learns_from: LearnsFrom = "masks"
+) -> TrainingBatches:
     """What DATASETS.TRAIN, DATALOADER and SOLVER.IMS_PER_BATCH ask for.
+
+    Args:
+        cfg: the configuration.
+        seed: of the run.
+        learns_from: ground truth of an image, "masks" or "labels".
 
     Raises:
         InputError: see :func:`training_entries` and :func:`share_of_batch`.
@@ -203,9 +224,17 @@ def build_training_batches(cfg: CfgNode, seed: int) -> TrainingBatches:
     wide = [e.get("width", 0) > e.get("height", 0) for e in entries]
     return TrainingBatches(
         DatasetFromList(entries, copy=False),
-        SegmentationMapper(cfg, is_train=True),
+        SegmentationMapper(cfg, is_train=True, learns_from=learns_from),
         seed=seed,
         images_per_batch=cfg.SOLVER.IMS_PER_BATCH,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         wide=wide if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None,
     )
+
+
+def in_parts(data: Any, count: int) -> Sequence[Any]:
+    """A list in so many parts of equal length; anything else stays whole."""
+    if count == 1 or not isinstance(data, list):
+        return [data]
+    size = len(data) // count
+    return [data[i : i + size] for i in range(0, len(data), size)]

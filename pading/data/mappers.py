@@ -1,6 +1,6 @@
 """From a data set's dictionary to what the model takes: image and masks, augmented alike."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from pading.data.masks import (
 )
 from pading.errors import InputError
 
+LearnsFrom = Literal["masks", "labels"]
 AUGMENTATIONS = ("large_scale_jitter", "flip", "none")
 
 
@@ -85,25 +86,35 @@ class SegmentationMapper:
 
     @configurable
     def __init__(
-        self, is_train: bool, *, augmentations: list[T.Augmentation], image_format: str
+        self,
+        is_train: bool,
+        *,
+        augmentations: list[T.Augmentation],
+        image_format: str,
+        learns_from: LearnsFrom = "masks",
     ) -> None:
         """
         Args:
-            is_train: whether to add the masks.
+            is_train: whether to add the ground truth.
             augmentations: applied in turn to image and masks alike.
             image_format: "RGB" or "BGR".
+            learns_from: ground truth as "masks" or as a map of "labels".
         """
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
         self.image_format = image_format
+        self.learns_from = learns_from
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+    def from_config(
+        cls, cfg: CfgNode, is_train: bool = True, learns_from: LearnsFrom = "masks"
+    ) -> dict[str, Any]:
         """Read INPUT."""
         return {
             "is_train": is_train,
             "augmentations": build_augmentations(cfg, is_train),
             "image_format": cfg.INPUT.FORMAT,
+            "learns_from": learns_from,
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +134,10 @@ class SegmentationMapper:
         augmented = T.AugInput(image)
         transforms = self.augmentations(augmented)
         result["image"] = torch.from_numpy(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
-        if self.is_train:
+        if self.is_train and self.learns_from == "labels":
+            labels = transforms.apply_segmentation(semantic_labels(result))
+            result["sem_seg"] = torch.from_numpy(np.array(labels, dtype=np.int64))
+        elif self.is_train:
             classes, masks = _TARGETS[result["task"]](result, transforms)
             left = masks.flatten(1).any(dim=1)
             result["instances"] = Instances(

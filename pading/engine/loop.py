@@ -3,9 +3,9 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from detectron2.engine import SimpleTrainer
@@ -14,26 +14,13 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pading.data.batches import Batches, in_parts
 from pading.engine.interruption import Interruption
 from pading.errors import InputError
 from pading.layers.precision import autocast
 from pading.randomness import Stream, seed_everything
 
 logger = logging.getLogger(__name__)
-
-
-class Batches(Protocol):
-    """Training data that can begin at any iteration."""
-
-    seed: int
-    shared: bool
-    """Whether every process gets the whole batch, so that all are to draw the same numbers."""
-
-    def starting_at(self, iteration: int) -> Iterator[Any]:
-        """What the model takes in this iteration and in those that follow."""
-
-    def image_names(self, iteration: int) -> list[str]:
-        """The files of the images in this process's batch of an iteration."""
 
 
 class NonFiniteLossError(InputError, FloatingPointError):
@@ -229,11 +216,3 @@ class _Statistics:
     def restore(self) -> None:
         if self.now:
             torch._foreach_copy_(self.now, self.before)
-
-
-def in_parts(data: Any, count: int) -> Sequence[Any]:
-    """A list in so many parts of equal length; anything else stays whole."""
-    if count == 1 or not isinstance(data, list):
-        return [data]
-    size = len(data) // count
-    return [data[i : i + size] for i in range(0, len(data), size)]

@@ -1,7 +1,7 @@
 """Optimizers of both stages, from the SOLVER section of a configuration."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,11 +9,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pading.errors import InputError
-from pading.models.pading.stage_two import PADing
-
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
-# Parameters that stand for places or things rather than mix channels: they decay as embeddings do.
-_EMBEDDING_NAMES = ("relative_position_bias_table", "level_embed")
+from pading.models.base import ParameterGroups, SegmentationModel
 
 
 class JointOptimizer(torch.optim.Optimizer):
@@ -79,70 +75,21 @@ class JointOptimizer(torch.optim.Optimizer):
         self.param_groups = self._groups()
 
 
-def build_optimizer(cfg: CfgNode, model: nn.Module) -> JointOptimizer:
-    """The optimizers of the model's stage.
-
-    Stage 1 trains everything with SOLVER.OPTIMIZER. Stage 2 trains the classifier with it, and
-    everything else that has a gradient with Adam at SOLVER.GENERATOR_LR.
-
-    Raises:
-        InputError: an unknown optimizer or kind of clipping.
-    """
-    if isinstance(model, PADing):
-        classifier = list(model.classifier.parameters())
-        mine = {id(p) for p in classifier}
-        others = [p for p in model.parameters() if p.requires_grad and id(p) not in mine]
-        optimizers = {
-            "classifier": _build(cfg, [{"params": classifier}]),
-            "generator": torch.optim.Adam(others, lr=cfg.SOLVER.GENERATOR_LR, fused=True),
-        }
-    else:
-        optimizers = {"segmenter": _build(cfg, segmenter_groups(cfg, model))}
+def build_optimizer(cfg: CfgNode, model: SegmentationModel) -> JointOptimizer:
+    """The optimizers of what the model trains, as SOLVER and the model's groups say."""
+    optimizers = {name: _build(cfg, groups) for name, groups in model.parameter_groups(cfg).items()}
     clipping = cfg.SOLVER.CLIP_GRADIENTS
     if not clipping.ENABLED:
         return JointOptimizer(optimizers)
-    if clipping.CLIP_TYPE != "full_model":
-        raise InputError(
-            f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {clipping.CLIP_TYPE!r}; "
-            'the norm of the whole gradient is clipped: use "full_model"'
-        )
     return JointOptimizer(optimizers, clipping.CLIP_VALUE, clipping.NORM_TYPE)
 
 
-def _build(cfg: CfgNode, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
-    solver = cfg.SOLVER
-    common = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
-    if solver.OPTIMIZER == "ADAMW":
-        return torch.optim.AdamW(groups, fused=True, **common)
-    if solver.OPTIMIZER == "SGD":
-        return torch.optim.SGD(
-            groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, fused=True, **common
-        )
-    raise InputError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; use "ADAMW" or "SGD"')
-
-
-def segmenter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
-    """Parameters that share learning rate and weight decay, one group each.
-
-    The backbone learns at BASE_LR * BACKBONE_MULTIPLIER; norms and embeddings decay apart.
-    """
-    solver = cfg.SOLVER
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    seen: set[nn.Parameter] = set()
-    for path, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad or parameter in seen:
-                continue
-            seen.add(parameter)
-            in_backbone = path.split(".")[0] == "backbone"
-            rate = solver.BASE_LR * (solver.BACKBONE_MULTIPLIER if in_backbone else 1.0)
-            decay = solver.WEIGHT_DECAY
-            if isinstance(module, _NORMS):
-                decay = solver.WEIGHT_DECAY_NORM
-            elif isinstance(module, nn.Embedding) or name in _EMBEDDING_NAMES:
-                decay = solver.WEIGHT_DECAY_EMBED
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
-    ]
+def _build(cfg: CfgNode, trained: ParameterGroups) -> torch.optim.Optimizer:
+    kind, groups = trained.optimizer or cfg.SOLVER.OPTIMIZER, trained.groups
+    if kind == "ADAM":
+        return torch.optim.Adam(groups, fused=True)
+    if kind == "ADAMW":
+        return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.SGD(
+        groups, lr=0.0, momentum=cfg.SOLVER.MOMENTUM, nesterov=cfg.SOLVER.NESTEROV, fused=True
+    )

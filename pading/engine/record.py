@@ -15,28 +15,29 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from pading import __version__
 from pading.checkpoint.checkpointer import LAST_CHECKPOINT
 from pading.compat import detectron2_version_line
-from pading.data.catalogue import split_of
+from pading.engine.building import configured_vocabulary
 from pading.errors import InputError
 from pading.files import field, read_json, write_json
-from pading.vocabulary.class_vectors import ClassVectors, load_class_vectors
+from pading.models.registry import model_class
+from pading.vocabulary.class_vectors import ClassVectors
 
 RECORD_FILE = "run.json"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def identity(cfg: CfgNode) -> dict[str, Any]:
-    """What must not change while a run lasts: stage, classes, and the vectors' checksum.
+    """What must not change while a run lasts: system, classes, and the vectors' checksum.
 
     Raises:
         InputError: data sets that do not fit each other, or vectors that do not fit the classes.
     """
-    split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+    split, selected = configured_vocabulary(cfg)
     vectors = None
-    if cfg.MODEL.META_ARCHITECTURE == "PADing":
-        selected = load_class_vectors(cfg.MODEL.CLASS_VECTORS, split).numpy()
-        checksum = ClassVectors(split.names, selected, cfg.MODEL.CLASS_VECTORS).checksum
+    if selected is not None:
+        checksum = ClassVectors(split.names, selected.numpy(), cfg.MODEL.CLASS_VECTORS).checksum
         vectors = {"source": cfg.MODEL.CLASS_VECTORS, "checksum": checksum}
     return {
         "stage": cfg.MODEL.META_ARCHITECTURE,
@@ -46,6 +47,7 @@ def identity(cfg: CfgNode) -> dict[str, Any]:
             "unseen": [split.names[i] for i in split.unseen],
         },
         "class_vectors": vectors,
+        **model_class(cfg.MODEL.META_ARCHITECTURE).identity(cfg),
     }
 
 
@@ -113,7 +115,11 @@ def check_resumable(cfg: CfgNode) -> dict[str, Any] | None:
 
 
 def _differences(record: dict[str, Any], now: dict[str, Any], path: Path) -> Iterable[str]:
-    before = {key: field(record, key, (str, dict, type(None)), str(path)) for key in now}
+    fixed = ("stage", "split", "class_vectors")
+    before = {key: field(record, key, (str, dict, type(None)), str(path)) for key in fixed}
+    for key in now.keys() - {*fixed}:
+        if record.get(key) != now[key]:
+            yield f"{key} was {record.get(key)!r}, now {now[key]!r}"
     if before["stage"] != now["stage"]:
         yield f"MODEL.META_ARCHITECTURE was {before['stage']}, now {now['stage']}"
     old, new = before["split"], now["split"]
@@ -158,10 +164,8 @@ def _start(cfg: CfgNode, resume: bool) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    import pading  # the package itself is complete only when everything is imported
-
     return {
-        "pading": pading.__version__,
+        "pading": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,

@@ -11,14 +11,14 @@ from pading.checkpoint.matching import is_backbone_alone
 from pading.checkpoint.weights import read_weights
 from pading.config import load_config
 from pading.config.settings import check_settings
-from pading.data.catalogue import register_datasets, split_of
+from pading.data.catalogue import register_datasets
 from pading.data.dataset_checks import check_datasets
+from pading.engine.building import configured_vocabulary
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.record import check_resumable
 from pading.engine.solver_checks import check_solver
 from pading.errors import InputError
-from pading.models.pading.stage_two import check_unseen
-from pading.vocabulary.class_vectors import load_class_vectors
+from pading.models.registry import model_class
 
 
 def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
@@ -37,6 +37,7 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     if not args.config_file:
         raise InputError("--config-file is missing; configs/ holds one for every task and stage")
     cfg = load_config(args.config_file, args.opts)
+    system = model_class(cfg.MODEL.META_ARCHITECTURE)  # which registers its backbones as well
     check_settings(cfg)
     register_datasets(cfg)
     check_num_gpus(args.num_gpus, on_cpu=_asked_for_cpu(args.opts))
@@ -44,13 +45,10 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     check_solver(cfg, processes, training=not args.eval_only)
     check_output_folder(cfg.OUTPUT_DIR)
     resumes = args.resume and os.path.exists(os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT))
-    stage_two = cfg.MODEL.META_ARCHITECTURE == "PADing"
-    if stage_two:
-        split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
-        load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
-        check_unseen(split)
-    # Stage 2 keeps the segmenter as it is: from one of random weights there is nothing to learn.
-    check_weights(cfg, trained=(args.eval_only or stage_two) and not resumes)
+    split, _ = configured_vocabulary(cfg)
+    system.check(cfg, split)
+    needed = args.eval_only or system.needs_trained_weights
+    check_weights(cfg, trained=needed and not resumes)
     check_datasets(cfg, training=not args.eval_only)
     if args.resume:
         check_resumable(cfg)
@@ -100,7 +98,8 @@ def check_weights(cfg: CfgNode, trained: bool) -> str:
         raise InputError(
             f"MODEL.WEIGHTS {weights}: there is no such file; correct MODEL.WEIGHTS or get it"
         )
-    if is_backbone_alone(read_weights(path)["model"]) and trained:
+    system = model_class(cfg.MODEL.META_ARCHITECTURE)
+    if is_backbone_alone(read_weights(path)["model"], system) and trained:
         raise InputError(
             f"MODEL.WEIGHTS {weights}: it holds a backbone alone, from which stage 1 starts; "
             "give a trained model as MODEL.WEIGHTS"

@@ -1,4 +1,4 @@
-"""The trainer of both stages: Detectron2's, with our data, optimizers and checkpoints."""
+"""The trainer of every system: Detectron2's, with our data, optimizers and checkpoints."""
 
 import logging
 import weakref
@@ -9,32 +9,25 @@ from detectron2.data import build_detection_test_loader
 from detectron2.engine import HookBase, TrainerBase, create_ddp_model, hooks
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
-from torch import nn
 from torch.utils.data import DataLoader
 
 from pading.compat import DefaultTrainer
-from pading.data.batches import build_training_batches
+from pading.data.batches import Batches
 from pading.data.mappers import SegmentationMapper
+from pading.engine.building import configured_model
 from pading.engine.hooks import Checkpoints, Evaluation
 from pading.engine.interruption import Interruption
-from pading.engine.loop import Batches, NonFiniteLossError, TrainingLoop
+from pading.engine.loop import NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.layers.precision import amp_dtype
-from pading.models.pading.embeddings import (
-    ImageEmbeddings,
-    StoredEmbeddings,
-    uses_stored_embeddings,
-    with_kept_share,
-)
-from pading.models.pading.stage_two import PADing
-from pading.models.pading.store import EmbeddingStore
+from pading.models.base import SegmentationModel
 
 logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
-    """Both stages; which one is a matter of MODEL.META_ARCHITECTURE."""
+    """Trains any model; which one is a matter of MODEL.META_ARCHITECTURE."""
 
     _trainer: TrainingLoop
 
@@ -55,7 +48,7 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         batches = self.build_batches(cfg, model)
-        parts = 1 if isinstance(model, PADing) else cfg.SOLVER.ACCUMULATION_STEPS
+        kept = model.kept_configuration(cfg)
         on_cpu: dict[str, Any] = {"device_ids": None} if cfg.MODEL.DEVICE == "cpu" else {}
         model = create_ddp_model(model, broadcast_buffers=False, **on_cpu)
         self.interruption = interruption or Interruption()
@@ -68,12 +61,12 @@ class Trainer(DefaultTrainer):
             optimizer,
             interruption=self.interruption,
             amp_dtype=dtype,
-            accumulation_steps=parts,
+            accumulation_steps=cfg.SOLVER.ACCUMULATION_STEPS,
             max_skipped_steps=cfg.SOLVER.MAX_SKIPPED_STEPS,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = RunCheckpointer(model, cfg.OUTPUT_DIR, run, trainer=weakref.proxy(self))
-        self.checkpointer.config = with_kept_share(cfg).dump()
+        self.checkpointer.config = kept.dump()
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
@@ -135,36 +128,21 @@ class Trainer(DefaultTrainer):
             ) from error
 
     @classmethod
-    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> JointOptimizer:
+    def build_model(cls, cfg: CfgNode) -> SegmentationModel:
+        return configured_model(cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: SegmentationModel) -> JointOptimizer:
         return build_optimizer(cfg, model)
 
     @classmethod
-    def build_batches(cls, cfg: CfgNode, model: nn.Module) -> Batches:
-        """Training data of the configured stage, seeded by SEED (negative: by chance)."""
+    def build_batches(cls, cfg: CfgNode, model: SegmentationModel) -> Batches:
+        """The model's training data, seeded by SEED (negative: by chance)."""
         seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-        if isinstance(model, PADing):
-            return build_embeddings(cfg, model, seed)
-        return build_training_batches(cfg, seed)
+        return model.training_source(cfg, seed)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         return build_detection_test_loader(
             cfg, dataset_name, mapper=SegmentationMapper(cfg, is_train=False)
         )
-
-
-def build_embeddings(
-    cfg: CfgNode, model: PADing, seed: int, store: EmbeddingStore | None = None
-) -> StoredEmbeddings | ImageEmbeddings:
-    """What stage 2 learns from, as MODEL.ZERO_SHOT.SOURCE says.
-
-    Args:
-        cfg: the configuration of stage 2.
-        model: labels the embeddings.
-        seed: of the run.
-        store: one that has been opened and checked; used where the source is a store.
-    """
-    if uses_stored_embeddings(cfg):
-        return StoredEmbeddings(cfg, model, seed, store)
-    images = build_training_batches(cfg, seed)
-    return ImageEmbeddings(images, model, cfg.SOLVER.ACCUMULATION_STEPS, amp_dtype(cfg))

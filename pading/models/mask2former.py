@@ -1,20 +1,20 @@
 """Stage 1: Mask2Former (Cheng et al., CVPR 2022), trained on the seen classes of a split."""
 
-from contextlib import nullcontext
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.modeling.postprocessing import sem_seg_postprocess
-from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pading.checkpoint.matching import LoadsWhole
-from pading.data.catalogue import split_of
-from pading.data.tasks import instance_setting, tasks_of
+from pading.backbones import swin as swin  # registers itself
+from pading.checkpoint.published_names import THEIRS, NameTable
 from pading.errors import InputError
+from pading.inference.calibration import calibrated
 from pading.inference.queries import (
     class_scores,
     confident_queries,
@@ -23,24 +23,44 @@ from pading.inference.queries import (
     semantic_inference,
 )
 from pading.layers.pixel_decoder import PixelDecoder
-from pading.layers.precision import autocast, inference_dtype
 from pading.layers.transformer_decoder import TransformerDecoder
 from pading.losses.set_criterion import SetCriterion
-from pading.structures import MaskTargets, QueryPredictions, prepare_targets
+from pading.models.base import (
+    ParameterGroups,
+    SegmentationModel,
+    groups_by_kind,
+    other_vectors,
+)
+from pading.models.class_head import CLASS_HEAD, check_rows, head_classes, head_hint
+from pading.structures import ImageSizes, MaskTargets, QueryPredictions, prepare_targets
 from pading.vocabulary.splits import ClassSplit
+
+_HEAD = "sem_seg_head."
 
 
 @META_ARCH_REGISTRY.register()
-class Mask2Former(LoadsWhole):
+class Mask2Former(SegmentationModel):
     """Backbone, pixel decoder and masked-attention decoder; wiring only.
 
-    Labels that come in and classes that go out are always contiguous indices of the full split.
     With ``classes="seen"`` the class head knows the seen classes alone, and every unseen class
     scores 0.
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    published_names = NameTable(
+        # The class weights of a loss: theirs come from the configuration, and ours need no buffer.
+        pairs=(("criterion.", THEIRS + "criterion."),),
+        # Of Mask2Former's first checkpoints.
+        older=(
+            (_HEAD + "predictor.static_query.", _HEAD + "predictor.query_feat."),
+            *(
+                (_HEAD + part, f"{_HEAD}pixel_decoder.{part}")
+                for part in ("input_proj.", "transformer.", "mask_features.", "adapter_", "layer_")
+            ),
+        ),
+    )
+    beside_backbone = (_HEAD,)
+    unused_settings = {"SOLVER.GENERATOR_LR": "stage 1 has no generator"}
+
     head_rows: Tensor
     trainable: Tensor
 
@@ -52,129 +72,92 @@ class Mask2Former(LoadsWhole):
         pixel_decoder: nn.Module,
         predictor: nn.Module,
         criterion: SetCriterion,
-        split: ClassSplit,
         classes: str,
-        size_divisibility: int,
-        pixel_mean: list[float],
-        pixel_std: list[float],
-        tasks: dict[str, bool],
-        score_threshold: float,
-        overlap_threshold: float,
-        max_instances: int,
-        instance_setting: str = "gzsi",
-        inference_dtype: torch.dtype | None = None,
+        **common: Any,
     ) -> None:
         """
         Args:
             backbone: images to feature maps by name.
             pixel_decoder: feature maps to :class:`~pading.layers.pixel_decoder.PixelFeatures`.
-            predictor: those to :class:`~pading.layers.transformer_decoder.Predictions`.
+            predictor: those to :class:`~pading.structures.QueryPredictions`.
             criterion: (predictions, targets) to a dictionary of losses.
-            split: the classes; fixes the order of everything.
-            classes: which of them the class head knows: "seen" or "all".
-            size_divisibility: images are padded to multiples of this many pixels.
-            pixel_mean, pixel_std: normalisation per channel, in the order of the input's channels.
-            tasks: which of "panoptic", "instance" and "semantic" results to give.
-            score_threshold, overlap_threshold: of the panoptic inference.
-            max_instances: of the instance inference.
-            instance_setting: classes that instances may have: "gzsi", all, or "zsi", the unseen.
-            inference_dtype: type of mixed precision at inference; None: as the caller has it.
+            classes: which classes the class head knows: "seen" or "all".
+            common: see :class:`~pading.models.base.SegmentationModel`.
         """
-        super().__init__()
+        super().__init__(**common)
         self.backbone = backbone
         self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixel_decoder, "predictor": predictor})
         self.criterion = criterion
-        self.split = split
-        self.size_divisibility = size_divisibility
-        self.tasks = tasks
-        self.score_threshold = score_threshold
-        self.overlap_threshold = overlap_threshold
-        self.max_instances = max_instances
-        self.inference_dtype = inference_dtype
-        self.instance_candidates = split.unseen if instance_setting == "zsi" else None
-        mean, std = torch.tensor(pixel_mean).view(-1, 1, 1), torch.tensor(pixel_std).view(-1, 1, 1)
-        self.register_buffer("pixel_mean", mean, persistent=False)
-        self.register_buffer("pixel_std", std, persistent=False)
-        known = head_classes(split, classes)
+        self.classes = classes
+        self.set_rows()
+
+    def set_rows(self) -> None:
+        """Lay down which row of the class head stands for which class of the split."""
+        split = self.split
+        known = head_classes(split, self.classes)
         # Row of the class head for each class of the split, -1 for none; no-object is last in both.
         rows = torch.full((split.num_classes + 1,), -1)
         rows[[*known, split.num_classes]] = torch.arange(len(known) + 1)
+        rows = rows.to(self.device)
         self.register_buffer("head_rows", rows, persistent=False)
         # Classes that may occur in training.
         self.register_buffer("trainable", rows[:-1] >= 0, persistent=False)
+        zsi = self.inference.instance_setting == "zsi"
+        self.instance_candidates = split.unseen if zsi else None
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+    def from_config(
+        cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
+    ) -> dict[str, Any]:
         backbone = build_backbone(cfg)
         known = head_classes(split, cfg.MODEL.SEGMENTER.CLASSES)
-        inference = cfg.MODEL.INFERENCE
-        return {
+        return super().from_config(cfg, split, class_vectors) | {
             "backbone": backbone,
             "pixel_decoder": PixelDecoder(cfg, backbone.output_shape()),
             "predictor": TransformerDecoder(cfg, len(known) + 1),
             "criterion": SetCriterion(cfg),
-            "split": split,
             "classes": cfg.MODEL.SEGMENTER.CLASSES,
             "size_divisibility": cfg.MODEL.SEGMENTER.SIZE_DIVISIBILITY,
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "tasks": tasks_of(cfg),
-            "score_threshold": inference.OBJECT_SCORE_THRESHOLD,
-            "overlap_threshold": inference.OVERLAP_THRESHOLD,
-            "max_instances": cfg.TEST.DETECTIONS_PER_IMAGE,
-            "instance_setting": instance_setting(cfg),
-            "inference_dtype": inference_dtype(cfg),
         }
 
-    @property
-    def device(self) -> torch.device:
-        return self.pixel_mean.device
+    def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
+        return {"segmenter": ParameterGroups(groups_by_kind(self, cfg))}
 
-    def forward(self, batch: list[dict]) -> dict[str, Tensor] | list[dict]:
-        """
-        Args:
-            batch: Detectron2's dictionaries: ``image`` (3, H, W) in [0, 255], and in training
-                ``instances`` with ``gt_classes`` and ``gt_masks``; ``height`` and ``width`` say at
-                what size results are wanted.
+    def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
+        return head_hint(name, theirs, ours)
 
-        Returns:
-            in training, losses by name; else for every image the results of the tasks that are on:
-            ``panoptic_seg``, ``instances``, ``sem_seg``, in Detectron2's formats.
-        """
-        images = self.preprocess(batch)
-        if self.training:
-            predictions = self.segment(images)
-            return self.criterion(predictions, self.targets(batch, images))
-        dtype = self.inference_dtype
-        with autocast(self.device, dtype) if dtype else nullcontext():
-            predictions = self.segment(images)
-            logits = self.class_logits(predictions)
-        with autocast(self.device, None):
-            return self.results(batch, images, logits, predictions.masks)
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> list[str]:
+        weights = checkpoint["model"]
+        warnings = check_rows(checkpoint, self.split)
+        rows = [weights.get(CLASS_HEAD + name) for name in ("weight", "bias")]
+        if all(row is not None and not row[-1].any() for row in rows):
+            warnings.append(
+                "the class head's row of no-object is zero, as the published converter leaves it "
+                "(it copies that row to the first unseen class); convert the stage-1 checkpoint "
+                "with tools/preprocess_pretrained_weight.py instead"
+            )
+        return [*warnings, *other_vectors(checkpoint, self.class_vectors)]
 
-    def preprocess(self, batch: list[dict]) -> ImageList:
-        """Normalise the images and pad them to one size."""
-        normalised = [
-            (x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batch
-        ]
-        return ImageList.from_tensors(normalised, self.size_divisibility)
+    def network(self, images: Tensor) -> QueryPredictions:
+        """(B, 3, H, W) to what is said of every query; ``logits`` are what classifies them."""
+        predictions = self.segment(images)
+        return dataclasses.replace(predictions, logits=self.class_logits(predictions))
 
-    def segment(self, images: ImageList) -> QueryPredictions:
-        """Everything from pixels to queries."""
-        features = self.backbone(images.tensor)
+    def segment(self, images: Tensor) -> QueryPredictions:
+        """Everything from pixels to queries; ``logits`` are those of the segmenter's class head."""
+        features = self.backbone(images)
         pixel_features = self.sem_seg_head["pixel_decoder"](features)
         return self.sem_seg_head["predictor"](
             pixel_features.multi_scale, pixel_features.mask_features
         )
 
     def class_logits(self, predictions: QueryPredictions) -> Tensor:
-        """(B, Q, outputs of the class head): what classifies the queries at inference."""
+        """(B, Q, outputs of the class head): what classifies the queries."""
         return predictions.logits
 
-    def targets(self, batch: list[dict], images: ImageList) -> list[MaskTargets]:
+    def targets(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> list[MaskTargets]:
         """Ground truth at the padded size, labelled by rows of the class head."""
-        targets = prepare_targets(batch, images.tensor.shape[-2:], self.device)
+        targets = prepare_targets(batch, sizes.padded, self.device)
         for image, target in zip(batch, targets, strict=True):
             unknown = ~self.trainable[target.labels]
             if unknown.any():
@@ -187,67 +170,70 @@ class Mask2Former(LoadsWhole):
             target.labels = self.head_rows[target.labels]
         return targets
 
-    def results(
-        self, batch: list[dict], images: ImageList, logits: Tensor, masks: Tensor
-    ) -> list[dict]:
-        """Results for every image at the size that its dictionary asks for.
+    def losses(
+        self, outputs: QueryPredictions, targets: Sequence[MaskTargets]
+    ) -> dict[str, Tensor]:
+        return self.criterion(outputs, targets)
+
+    def results(self, outputs: QueryPredictions, sizes: ImageSizes) -> list[dict]:
+        return [
+            self._result(logits, masks, sizes.padded, image, wanted)
+            for logits, masks, image, wanted in zip(
+                outputs.logits, outputs.masks, sizes.images, sizes.wanted, strict=True
+            )
+        ]
+
+    def _result(
+        self,
+        logits: Tensor,
+        masks: Tensor,
+        padded: tuple[int, int],
+        size: tuple[int, int],
+        wanted: tuple[int, int],
+    ) -> dict[str, Any]:
+        """Results of one image.
 
         Args:
-            logits: (B, Q, outputs of the class head).
-            masks: (B, Q, h, w) mask logits.
+            logits: (Q, outputs of the class head).
+            masks: (Q, h, w) mask logits.
+            padded, size, wanted: see :class:`~pading.structures.ImageSizes`.
         """
-        padded = images.tensor.shape[-2:]
-        out = []
-        for image, size, image_logits, image_masks in zip(
-            batch, images.image_sizes, logits, masks, strict=True
-        ):
-            scores = self._all_class_scores(image_logits)
-            if self.tasks["panoptic"] and not (self.tasks["semantic"] or self.tasks["instance"]):
-                # Masks are large at an image's size: those that do not count are left out before.
-                kept = confident_queries(scores, self.score_threshold)
-                kept[0] |= ~kept.any()  # no mask at all cannot be resized
-                scores, image_masks = scores[kept], image_masks[kept]
-            upsampled = F.interpolate(
-                image_masks[None].float(), padded, mode="bilinear", align_corners=False
-            )[0]
-            wanted = image.get("height", size[0]), image.get("width", size[1])
-            at_size = sem_seg_postprocess(upsampled, size, *wanted)
-            result: dict[str, Any] = {}
-            if self.tasks["semantic"]:
-                # Mixed before resizing where nothing else is asked for, as published.
-                if self.tasks["panoptic"] or self.tasks["instance"]:
-                    result["sem_seg"] = semantic_inference(scores, at_size)
-                else:
-                    sem_seg = semantic_inference(scores, upsampled)
-                    result["sem_seg"] = sem_seg_postprocess(sem_seg, size, *wanted)
-            if self.tasks["panoptic"]:
-                result["panoptic_seg"] = panoptic_inference(
-                    scores, at_size, self.split.things, self.score_threshold, self.overlap_threshold
-                )
-            if self.tasks["instance"]:
-                # Beside panoptic results, stuff is no instance.
-                classes = self.split.things if self.tasks["panoptic"] else None
-                result["instances"] = instance_inference(
-                    scores, at_size, self.max_instances, classes, self.instance_candidates
-                )
-            out.append(result)
-        return out
+        settings, tasks = self.inference, self.inference.tasks
+        scores = self._all_class_scores(logits)
+        if tasks == ("panoptic",):
+            # Masks are large at an image's size: those that do not count are left out before.
+            kept = confident_queries(scores, settings.score_threshold)
+            kept[0] |= ~kept.any()  # no mask at all cannot be resized
+            scores, masks = scores[kept], masks[kept]
+        upsampled = F.interpolate(masks[None].float(), padded, mode="bilinear", align_corners=False)
+        at_size = sem_seg_postprocess(upsampled[0], size, *wanted)
+        result: dict[str, Any] = {}
+        if "semantic" in tasks:
+            # Mixed before resizing where nothing else is asked for, as published.
+            if len(tasks) > 1:
+                result["sem_seg"] = semantic_inference(scores, at_size)
+            else:
+                mixed = semantic_inference(scores, upsampled[0])
+                result["sem_seg"] = sem_seg_postprocess(mixed, size, *wanted)
+        if "panoptic" in tasks:
+            result["panoptic_seg"] = panoptic_inference(
+                scores,
+                at_size,
+                self.split.things,
+                settings.score_threshold,
+                settings.overlap_threshold,
+            )
+        if "instance" in tasks:
+            # Beside panoptic results, stuff is no instance.
+            classes = self.split.things if "panoptic" in tasks else None
+            result["instances"] = instance_inference(
+                scores, at_size, settings.max_instances, classes, self.instance_candidates
+            )
+        return result
 
     def _all_class_scores(self, logits: Tensor) -> Tensor:
-        """(Q, outputs of the class head) logits -> (Q, K + 1) probabilities."""
+        """(Q, outputs of the class head) logits -> (Q, K + 1) scores, the seen ones calibrated."""
         scores = class_scores(logits)
         known = self.head_rows >= 0
-        return scores[:, self.head_rows.clamp_min(0)] * known
-
-
-def head_classes(split: ClassSplit, classes: str) -> tuple[int, ...]:
-    """Contiguous indices of the classes that a class head knows, in the order of its rows.
-
-    Raises:
-        InputError: ``classes`` is neither "seen" nor "all".
-    """
-    if classes == "seen":
-        return split.seen
-    if classes == "all":
-        return tuple(range(split.num_classes))
-    raise InputError(f'MODEL.SEGMENTER.CLASSES is {classes!r}; use "seen" or "all"')
+        scores = scores[:, self.head_rows.clamp_min(0)] * known
+        return calibrated(scores, self.split.seen, self.inference.seen_bias)

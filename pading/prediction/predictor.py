@@ -1,7 +1,5 @@
 """A trained model as a function of one image."""
 
-import tempfile
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +8,18 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import build_model
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.config.settings import check_settings
 from pading.data.catalogue import register_datasets
 from pading.data.coco_formats import coco_detections, panoptic_segments
 from pading.data.mappers import build_augmentations
+from pading.engine.building import configured_model
 from pading.engine.environment import check_device
 from pading.engine.setup import check_weights
 from pading.errors import InputError
-from pading.models.pading.naming import save_trained
-from pading.models.pading.new_classes import add_classes, read_trained
+from pading.models.base import SegmentationModel
+from pading.models.vocabulary_edits import add_classes
 from pading.visualize import (
     SegmentMap,
     draw_segments,
@@ -102,32 +100,31 @@ class Predictor:
     the configuration names (their files are not needed).
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(self, cfg: CfgNode, model: SegmentationModel | None = None) -> None:
         """
         Args:
             cfg: of :func:`pading.load_config`; MODEL.WEIGHTS is a trained model.
+            model: that model, where it has been loaded already.
 
         Raises:
             InputError: what of the configuration, the weights or the device cannot work.
         """
-        check_settings(cfg)
-        check_device(cfg.MODEL.DEVICE)
-        self._weights = check_weights(cfg, trained=True)
         self.cfg = cfg.clone()
-        self.tasks = tuple(
-            task
-            for task in ("panoptic", "instance", "semantic")
-            if cfg.MODEL.INFERENCE[f"{task.upper()}_ON"]
-        )
+        if model is None:
+            check_settings(cfg)
+            check_device(cfg.MODEL.DEVICE)
+            check_weights(cfg, trained=True)
+            register_datasets(cfg)
+            model = configured_model(cfg)
+            Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+        self.model = model.eval()
+        self.split: ClassSplit = model.split
+        self.tasks = model.inference.tasks
         if not self.tasks:
             raise InputError(
                 "nothing to predict: switch on MODEL.INFERENCE.PANOPTIC_ON, INSTANCE_ON or "
                 "SEMANTIC_ON"
             )
-        register_datasets(cfg)
-        self.model = build_model(cfg).eval()
-        self.split: ClassSplit = self.model.split
-        Checkpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.prepare = Preparation(
             T.AugmentationList(build_augmentations(cfg, is_train=False)), cfg.INPUT.FORMAT
         )
@@ -152,24 +149,16 @@ class Predictor:
     def add_classes(self, vectors: ClassVectors, stuff: Sequence[str] = ()) -> "Predictor":
         """A predictor that knows more classes, by their names; this one stays as it is.
 
-        :func:`pading.models.pading.naming.vectors_by_encoder` makes the vectors out of names.
+        :func:`pading.models.vocabulary_edits.vectors_by_encoder` makes the vectors out of names.
 
         Args:
             vectors: of the new classes, from the encoder that made the model's.
             stuff: those that are stuff.
 
         Raises:
-            InputError: what :func:`pading.models.pading.new_classes.add_classes` refuses.
+            InputError: what :func:`pading.models.vocabulary_edits.add_classes` refuses.
         """
-        grown = add_classes(read_trained(self._weights), vectors, stuff)
-        folder = tempfile.TemporaryDirectory()
-        cfg = self.cfg.clone()
-        cfg.defrost()
-        cfg.merge_from_list(save_trained(grown, f"{folder.name}/model.pth"))
-        predictor = Predictor(cfg)
-        # They last as long as it does: it takes further classes from them.
-        weakref.finalize(predictor, folder.cleanup)
-        return predictor
+        return Predictor(self.cfg, add_classes(self.model, vectors, stuff))
 
     @torch.no_grad()
     def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -153,3 +153,20 @@ def _import_extra(module: str, distribution: str) -> ModuleType:
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def text_encoder(name: str, model: str = "", pretrained: str = "") -> tuple[TextEncoder, str]:
+    """A text encoder and its description.
+
+    Args:
+        name: "minilm" or "openclip".
+        model, pretrained: of open_clip.
+
+    Raises:
+        InputError: an unknown name, or an encoder that is not installed.
+    """
+    if name == "minilm":
+        return minilm_encoder()
+    if name == "openclip":
+        return openclip_encoder(model, pretrained)
+    raise InputError(f'there is no text source {name!r}; use "minilm", "openclip" or a vector file')

@@ -1,19 +1,18 @@
 """Scoring many classifiers on one frozen segmenter: what does not change is computed once."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
-from detectron2.structures import ImageList
-from torch import Tensor
 from tqdm import tqdm
 
 from pading.data.mappers import SegmentationMapper
 from pading.evaluation.evaluators import build_evaluator
 from pading.models.mask2former import Mask2Former
-from pading.structures import QueryPredictions
+from pading.structures import ImageSizes, QueryPredictions
 
 
 class SegmentedImages:
@@ -32,20 +31,20 @@ class SegmentedImages:
             data_set: name of a registered data set with ground truth.
         """
         self.data_set = data_set
-        self.images: list[tuple[list[dict[str, Any]], torch.Size, list, QueryPredictions]] = []
+        self.images: list[tuple[list[dict[str, Any]], ImageSizes, QueryPredictions]] = []
         loader = build_detection_test_loader(
             cfg, data_set, mapper=SegmentationMapper(cfg, is_train=False)
         )
         training = model.training
         model.eval()
         for batch in tqdm(loader, "segmenting", leave=False):
-            prepared = model.preprocess(batch)
-            found = model.segment(prepared)
+            images, sizes = model.preprocess(batch)
+            found = model.segment(images)
             kept = QueryPredictions(
                 found.logits.cpu(), found.masks.half().cpu(), found.embeddings.cpu()
             )
             bare = [{k: v for k, v in image.items() if k != "image"} for image in batch]
-            self.images.append((bare, prepared.tensor.shape, prepared.image_sizes, kept))
+            self.images.append((bare, sizes, kept))
         model.train(training)
 
     @torch.no_grad()
@@ -64,23 +63,13 @@ class SegmentedImages:
         evaluator.reset()
         training = model.training
         model.eval()
-        for batch, shape, sizes, kept in self.images:
+        for batch, sizes, kept in self.images:
             device = model.device
             here = QueryPredictions(
                 kept.logits.to(device), kept.masks.to(device), kept.embeddings.to(device)
             )
-            evaluator.process(
-                batch,
-                model.results(
-                    batch, _without_pixels(shape, sizes), model.class_logits(here), here.masks
-                ),
-            )
+            here = dataclasses.replace(here, logits=model.class_logits(here))
+            evaluator.process(batch, model.results(here, sizes))
         model.train(training)
         results = evaluator.evaluate()
         return {f"{t}/{name}": v for t, values in results.items() for name, v in values.items()}
-
-
-def _without_pixels(shape: torch.Size, sizes: list) -> ImageList:
-    """Images of which only the sizes are asked for."""
-    blank: Tensor = torch.empty(1).expand(shape)
-    return ImageList(blank, sizes)

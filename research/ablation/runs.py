@@ -10,16 +10,16 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.data.catalogue import register, register_datasets
 from pading.data.spec import DatasetSpec
+from pading.engine.building import configured_model
 from pading.engine.record import identity
 from pading.evaluation.tables import without_nan
 from pading.files import field as checked
 from pading.files import read_json, write_json
-from pading.models.pading.embeddings import open_store
+from pading.models.pading.source import open_store
 from pading.models.pading.store import content_checksum
 from research.ablation.stage_one import train_segmenter
 from research.ablation.study import Laboratory, Row
@@ -161,7 +161,7 @@ def plan(
 
 def prepare_store(cfg: CfgNode) -> dict[str, Any]:
     """Make the store that the runs on MODEL.WEIGHTS learn from, unless it is there; its header."""
-    model = build_model(cfg)
+    model = configured_model(cfg)
     Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     return vars(open_store(cfg, model).header)
 

@@ -15,7 +15,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetFromList
 from detectron2.engine import hooks
-from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -24,13 +23,13 @@ from tqdm import tqdm
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.data.batches import SeededSamples
 from pading.data.mappers import SegmentationMapper
+from pading.engine.building import configured_model
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
-from pading.engine.trainer import build_embeddings
-from pading.models.pading.embeddings import open_store
+from pading.models.pading.source import open_store, training_source
 from pading.models.pading.stage_two import PADing
-from pading.models.pading.steps import ClassifierStep
+from pading.models.pading.steps import ClassifierStep, StageTwoBatch
 from pading.randomness import Stream, seed_everything
 from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
 from pading.vocabulary.splits import ClassSplit
@@ -124,7 +123,7 @@ class Laboratory:
 
     def load(self, cfg: CfgNode) -> PADing:
         """A model with the checkpoint's weights."""
-        model = build_model(cfg)
+        model = configured_model(cfg)
         Checkpointer(model).load(self.weights)
         return model
 
@@ -150,7 +149,7 @@ class Laboratory:
     def train(self, cfg: CfgNode, learner: nn.Module, model: PADing, seed: int) -> None:
         """Stage 2 as any run trains it, without files."""
         optimizer = build_optimizer(cfg, model)
-        batches = build_embeddings(cfg, model, seed, self.store)
+        batches = training_source(cfg, model, seed, self.store)
         loop = TrainingLoop(learner, batches, optimizer, interruption=Interruption())
         loop.register_hooks([hooks.LRScheduler(optimizer, build_lr_scheduler(cfg, optimizer))])
         loop.train(0, cfg.SOLVER.MAX_ITER)
@@ -198,18 +197,18 @@ class RealUnseen(nn.Module):
         super().__init__()
         self.model, self.real = model, {k: found for k, found in real.items() if len(found)}
 
-    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def forward(self, batch: StageTwoBatch) -> dict[str, Tensor]:
         model = self.model
         there = torch.tensor(list(self.real), device=model.device)
         drawn = there[torch.randperm(len(there))[: model.num_unseen_classes]]
         drawn = drawn.repeat(model.num_per_unseen_class)
         real = [self.real[k][torch.randint(len(self.real[k]), ())] for k in drawn.tolist()]
-        embeddings = torch.cat((batch["embeddings"], torch.stack(real)))
+        embeddings = torch.cat((batch.embeddings, torch.stack(real)))
         step = ClassifierStep(
             logits=model.classifier(embeddings),
-            labels=torch.cat((batch["labels"], drawn)),
+            labels=torch.cat((batch.labels, drawn)),
             unseen=model.unseen,
-            no_object_share=batch["no_object_share"],
+            no_object_share=batch.no_object_share,
         )
         criterion: Any = model.zero_shot_criterion
         return {"loss_classifier": criterion.classifier_loss(step)}

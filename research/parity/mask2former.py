@@ -16,7 +16,6 @@ from detectron2.structures import Instances
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from pading.checkpoint.published_names import published_name
 from pading.structures import QueryPredictions
 from research.parity.comparison import LOGITS, MASK_LOGITS, PIXELS, Comparer
 from research.parity.recording import Recording
@@ -36,8 +35,8 @@ def compare_outputs(comparer: Comparer) -> QueryPredictions:
         the predictions, for what follows.
     """
     recording, model = comparer.recording, comparer.recording.model
-    images = model.preprocess(recording.batch)
-    features = model.backbone(images.tensor)
+    images, _ = model.preprocess(recording.batch)
+    features = model.backbone(images)
     pixels = model.sem_seg_head["pixel_decoder"](features)
     predictions = model.sem_seg_head["predictor"](pixels.multi_scale, pixels.mask_features)
     for name, value in features.items():
@@ -164,7 +163,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
         return 0.0 if gradient is None else gradient.norm().item()
 
     return {
-        published_name(name): norm(p.grad)
+        model.published_names.published(name): norm(p.grad)
         for name, p in model.named_parameters()
         if p.requires_grad
     }

@@ -37,7 +37,7 @@ def compare_matching(comparer: Comparer, predictions: QueryPredictions) -> None:
     Matching samples random points, so two right matchers may pair near-ties differently.
     """
     recording, model = comparer.recording, comparer.recording.model
-    [target] = model.targets(recording.batch, model.preprocess(recording.batch))
+    [target] = model.targets(recording.batch, model.preprocess(recording.batch)[1])
     [[(query, segment)]] = model.criterion.match([predictions], [target])
     height, width = target.masks.shape[-2:]
     y, x = torch.meshgrid(

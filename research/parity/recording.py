@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from torch import Tensor
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.checkpoint.weights import write_weights
 from pading.config import PUBLISHED_KEYS, load_config
-from pading.data.catalogue import register
-from pading.data.spec import DatasetSpec
 from pading.errors import InputError
 from pading.files import write_json
-from pading.vocabulary.class_vectors import ClassVectors
+from pading.models.registry import build_model
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 # What the recorded options stand on: the published configuration of COCO with R-50...
@@ -160,17 +157,15 @@ class Recording:
                 value = _BACKBONES.get(value, value)
             if key:
                 settings[key] = value
-        if self.is_stage_two:
-            settings["MODEL.CLASS_VECTORS"] = self._write_class_vectors()
-        settings |= {"DATASETS.TRAIN": (self.name,), "DATASETS.TEST": (self.name,)}
         settings["MODEL.DEVICE"] = "cpu"
         return load_config(str(base), [str(part) for pair in settings.items() for part in pair])
 
-    def _write_class_vectors(self) -> Path:
-        vectors = np.concatenate((self.numbers("seen_vectors"), self.numbers("unseen_vectors")))
-        path = self._folder / f"{self.name}.npz"
-        ClassVectors(self.split.names, vectors.astype(np.float32), "the recording").save(path)
-        return path
+    @property
+    def class_vectors(self) -> Tensor | None:
+        """(K, d) of the recorded classes; None for a recording of stage 1."""
+        if not self.is_stage_two:
+            return None
+        return torch.cat((self.tensor("seen_vectors"), self.tensor("unseen_vectors")))
 
     @cached_property
     def model(self) -> Any:
@@ -179,12 +174,7 @@ class Recording:
         Raises:
             InputError: the weights do not fit the recorded options.
         """
-        split_file = self._folder / f"{self.name}.json"
-        classes = [vars(info) for info in self.split.classes]
-        write_json(split_file, {"name": self.name, "classes": classes})
-        images = str(self._folder)
-        register(DatasetSpec(self.name, "panoptic", str(split_file), images, "none.json", images))
-        model = build_model(self.config)
+        model = build_model(self.config, self.split, self.class_vectors)
         checkpoint = self._folder / f"{self.name}.pth"
         write_weights(checkpoint, self.weights())
         Checkpointer(model).load(str(checkpoint))

@@ -11,6 +11,8 @@ from torch import nn
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.checkpoint.matching import LoadsWhole
 from pading.errors import InputError
+from pading.models.mask2former import Mask2Former
+from pading.models.pading.stage_two import PADing
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 
@@ -25,6 +27,11 @@ class Model(LoadsWhole):
     """The names that matter, in small."""
 
     initialised_afresh = (("class_vectors",), ("generator.",))
+    beside_backbone = ("sem_seg_head.",)
+    published_names = PADing.published_names
+    made_by_conversion = PADing.made_by_conversion
+    shape_hint = PADing.shape_hint
+    split: ClassSplit | None = None
 
     def __init__(self, outputs: int = 5, vectors: int = 6) -> None:
         super().__init__()
@@ -32,6 +39,12 @@ class Model(LoadsWhole):
         self.sem_seg_head = nn.ModuleDict({"predictor": Predictor(outputs)})
         self.generator = nn.Linear(2, 2)
         self.register_buffer("class_vectors", torch.zeros(3, vectors))
+
+    def described(self) -> dict:
+        return {"split": self.split.record()} if self.split else {}
+
+    def check_checkpoint(self, checkpoint: dict) -> list[str]:
+        return Mask2Former.check_checkpoint(self, checkpoint)
 
 
 def write(tmp_path: Path, weights: dict[str, torch.Tensor]) -> str:

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pading.checkpoint.checkpointer import Checkpointer
-from pading.checkpoint.published_names import OLDER_NAMES, published_names
 from pading.errors import InputError
+from pading.models.pading.stage_two import PADing
 from tests.narrow import narrow_model
 
 HEAD = "sem_seg_head.predictor.class_embed."
@@ -22,7 +22,7 @@ HEAD = "sem_seg_head.predictor.class_embed."
 
 def published_weights(model: nn.Module) -> dict[str, Tensor]:
     """As the published code saves them: no class vectors, but the loss's class weights."""
-    weights = published_names(model.state_dict())
+    weights = PADing.published_names.to_published(model.state_dict())
     weights.pop("pading.class_vectors", None)
     return weights | {"criterion.empty_weight": torch.ones(len(weights[HEAD + "bias"]))}
 
@@ -31,7 +31,10 @@ def older(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Under the names of Mask2Former's first checkpoints."""
     renamed = {}
     for name, value in weights.items():
-        old = next((o + name[len(n) :] for o, n in OLDER_NAMES if name.startswith(n)), name)
+        old = next(
+            (o + name[len(n) :] for o, n in PADing.published_names.older if name.startswith(n)),
+            name,
+        )
         renamed[old] = value
     assert renamed.keys() != weights.keys()
     return renamed
@@ -97,7 +100,7 @@ def test_before_stage_two(
     assert all(torch.equal(after[n], before[n]) for n in after if n.startswith(afresh))
     [line] = [r.getMessage() for r in caplog.records if "stay as the model was built" in r.msg]
     assert line.endswith("class_vectors, semantic_projection, generator, disentangler, memory")
-    assert "not used, as the configuration says it here: criterion.empty_weight" in caplog.text
+    assert "not used here: criterion.empty_weight" in caplog.text
 
 
 def test_a_part_of_stage_two_is_no_fresh_start(tmp_path: Path, seed: int) -> None:

@@ -89,7 +89,7 @@ def test_tensors_that_share_memory(
 @pytest.mark.parametrize(
     ("weights", "output", "message"),
     [
-        ({"stem.conv1.weight": torch.zeros(1)}, "o.pth", "no checkpoint of a segmenter"),
+        ({"stem.conv1.weight": torch.zeros(1)}, "o.pth", "no checkpoint of a system that we know"),
         ({"sem_seg_head.x": torch.zeros(1)}, "o.pkl", "to a .safetensors or .pth file"),
     ],
 )

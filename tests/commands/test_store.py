@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import store_embeddings as tool
 import torch
 
 from pading.checkpoint.weights import read_weights
+from pading.commands import store as tool
 from pading.data.shapes.generation import ShapesSettings, generate
 from pading.vocabulary.splits import load_split
 from tests.runs import UNSCORED, arguments, convert, run, train

@@ -4,6 +4,7 @@ python -m tests.engine.steps_on_a_gpu
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,7 +83,7 @@ def check_stage(stage: str) -> nn.Module:
 
 def check_results(model: nn.Module, batch: list[dict]) -> None:
     model.eval()
-    model.tasks = dict.fromkeys(("panoptic", "instance", "semantic"), True)
+    model.inference = replace(model.inference, tasks=("panoptic", "instance", "semantic"))
     for candidates in (None, model.split.unseen):
         model.instance_candidates = candidates
         with torch.no_grad():

@@ -4,11 +4,13 @@ import copy
 
 import pytest
 import torch
+from detectron2.config import CfgNode
 from torch import nn
 
 from pading.config import load_config
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.errors import InputError
+from pading.models.base import ParameterGroups, groups_by_kind
 from tests.models.recordings import ROOT
 
 
@@ -24,6 +26,9 @@ class TinySegmenter(nn.Module):
         self.level_embed = nn.Parameter(torch.zeros(3, 4))
         self.head = nn.Linear(4, 2)
         self.frozen = nn.Linear(1, 1).requires_grad_(False)
+
+    def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
+        return {"segmenter": ParameterGroups(groups_by_kind(self, cfg))}
 
 
 def joint(rng: torch.Generator, **changes) -> tuple[JointOptimizer, list[nn.Parameter]]:
@@ -139,15 +144,3 @@ def test_closure(rng: torch.Generator) -> None:
     optimizer, _ = joint(rng)
     with pytest.raises(ValueError, match="closure"):
         optimizer.step(lambda: 0.0)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (("SOLVER.OPTIMIZER", "LION"), r"SOLVER\.OPTIMIZER is 'LION'; use \"ADAMW\""),
-        (("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "value"), r"CLIP_TYPE is 'value'"),
-    ],
-)
-def test_unknown_settings(overrides: tuple[str, ...], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        build_optimizer(config("pretrain", *overrides), TinySegmenter())

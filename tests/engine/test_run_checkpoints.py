@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from pading.checkpoint.matching import LoadsWhole
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.errors import InputError
 
@@ -25,7 +26,7 @@ class State:
         self.step = state["step"]
 
 
-class Model(nn.Module):
+class Model(LoadsWhole):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = nn.Linear(4, 4)

@@ -1,20 +1,16 @@
 """A narrow model of each stage, on a split of five classes, and a batch for it."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from torch import nn
 
 from pading.config import load_config
-from pading.data.catalogue import register
-from pading.data.spec import DatasetSpec
-from pading.vocabulary.class_vectors import ClassVectors
+from pading.config.settings import check_settings
+from pading.models.registry import build_model
+from pading.vocabulary.splits import ClassInfo, ClassSplit
 from tests.models.recordings import ROOT
 from tests.narrow import NARROW
 
@@ -25,29 +21,23 @@ _NARROW = {
     **NARROW,
     "MODEL.INFERENCE.SEMANTIC_ON": True,
     "MODEL.INFERENCE.INSTANCE_ON": True,
-    "DATASETS.TRAIN": "('kitchen',)",
-    "DATASETS.TEST": "('kitchen',)",
 }
 
 
 @pytest.fixture
-def make_model(tmp_path: Path, rng: torch.Generator) -> Callable[..., nn.Module]:
+def make_model(rng: torch.Generator) -> Callable[..., nn.Module]:
     """Give ``make(stage, key=value, ...)``: a model with fresh weights."""
-    classes = [
-        {"id": i + 1, "name": name, "isthing": i not in (2, 3), "unseen": i in UNSEEN}
-        for i, name in enumerate(NAMES)
-    ]
-    split = tmp_path / "kitchen.json"
-    split.write_text(json.dumps({"name": "kitchen", "classes": classes}))
-    vectors = torch.randn(len(NAMES), 12, generator=rng).numpy().astype(np.float32)
-    ClassVectors(NAMES, vectors, "a test").save(tmp_path / "vectors.npz")
-    folder = str(tmp_path)
-    register(DatasetSpec("kitchen", "panoptic", str(split), folder, "none.json", folder))
+    classes = tuple(
+        ClassInfo(i + 1, name, i not in (2, 3), i in UNSEEN) for i, name in enumerate(NAMES)
+    )
+    split = ClassSplit("kitchen", classes)
+    vectors = torch.randn(len(NAMES), 12, generator=rng)
 
     def make(stage: str, overrides: dict[str, object] | None = None) -> nn.Module:
-        settings = {**_NARROW, "MODEL.CLASS_VECTORS": folder + "/vectors.npz", **(overrides or {})}
-        pairs = [str(part) for pair in settings.items() for part in pair]
-        return build_model(load_config(str(ROOT / "configs" / "shapes" / f"{stage}.yaml"), pairs))
+        pairs = [str(part) for pair in {**_NARROW, **(overrides or {})}.items() for part in pair]
+        cfg = load_config(str(ROOT / "configs" / "shapes" / f"{stage}.yaml"), pairs)
+        check_settings(cfg)
+        return build_model(cfg, split, vectors)
 
     return make
 

@@ -2,25 +2,22 @@
 
 import pytest
 
-from pading.checkpoint.published_names import (
-    OLDER_NAMES,
-    PUBLISHED_NAMES,
-    our_name,
-    our_names,
-    published_name,
-    published_names,
-)
 from pading.errors import InputError
+from pading.models.pading.stage_two import PADing
+
+TABLE = PADing.published_names
+our_name, published_name = TABLE.ours, TABLE.published
+our_names, published_names = TABLE.to_ours, TABLE.to_published
 
 
 def test_there_and_back() -> None:
-    for published, ours in PUBLISHED_NAMES:
+    for published, ours in TABLE.pairs:
         assert our_name(published + "0.weight") == ours + "0.weight"
         assert published_name(ours + "0.weight") == published + "0.weight"
 
 
 def test_a_name_of_the_wanted_layout_stays() -> None:
-    for published, ours in PUBLISHED_NAMES:
+    for published, ours in TABLE.pairs:
         assert our_name(ours + "x") == ours + "x"
         assert published_name(published + "x") == published + "x"
     for name in ("backbone.stem.conv1.weight", "generator.layers.0.norm1.bias", "decoderx"):
@@ -28,7 +25,7 @@ def test_a_name_of_the_wanted_layout_stays() -> None:
 
 
 def test_older_names() -> None:
-    for old, new in OLDER_NAMES:
+    for old, new in TABLE.older:
         assert our_name(old + "x") == new + "x"
         assert our_name(new + "x") == new + "x"
 

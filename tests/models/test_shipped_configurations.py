@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from detectron2.modeling import build_model
 
 from pading.config import load_config
 from pading.data.catalogue import metadata_of, register_datasets, split_of
 from pading.data.tasks import check_tasks
+from pading.engine.building import configured_model
 from tests.narrow import NARROW_R50_OVERRIDES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -48,8 +48,8 @@ def test_model(task: str, stage: str) -> None:
     assert (split.num_seen, split.num_unseen) == (num_seen, num_unseen)
     assert all(metadata_of(name).seen_only for name in cfg.DATASETS.TRAIN)
     check_tasks(cfg, cfg.DATASETS.TRAIN, () if result == "instance" else cfg.DATASETS.TEST)
-    model = build_model(cfg)
-    assert [name for name, on in model.tasks.items() if on] == [result]
+    model = configured_model(cfg)
+    assert model.inference.tasks == (result,)
     known = split.num_seen if stage == "pretrain" else split.num_classes
     assert model.sem_seg_head["predictor"].class_embed.out_features == known + 1
     assert hasattr(model, "classifier") == (stage == "PADing")

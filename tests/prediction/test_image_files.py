@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,6 @@ def test_nothing_found_is_an_empty_list(
     make_cfg: Callable[..., CfgNode], photographs: Path, tmp_path: Path
 ) -> None:
     predictor = Predictor(make_cfg())
-    predictor.model.max_instances = 0
+    predictor.model.inference = replace(predictor.model.inference, max_instances=0)
     predict_files(predictor, [photographs / "grey.png"], tmp_path)
     assert json.loads((tmp_path / "instance.json").read_text()) == []

@@ -8,9 +8,9 @@ import ablation as tool
 import numpy as np
 import pytest
 import torch
-from detectron2.modeling import build_model
 
 from pading.data.shapes.generation import ShapesSettings, generate
+from pading.engine.building import configured_model
 from pading.vocabulary.splits import load_split
 from research.ablation.ablation_report import (
     HARMONIC,
@@ -210,7 +210,7 @@ def test_segmented_images_score_as_the_model_does(
     expected = json.loads(path.read_text())["metrics"]["panoptic_seg"]
     cfg = tool.pading.load_config(str(tool._CONFIGS / "PADing.yaml"), tiny)
     tool.pading.register_datasets(cfg)
-    model = build_model(cfg)
+    model = configured_model(cfg)
     state = torch.load(output / "model_final.pth", weights_only=True)["model"]
     model.load_state_dict(state)
     found = SegmentedImages(cfg, model, "shapes_panoptic_val").score(cfg, model, tmp_path / "again")

@@ -1,14 +1,17 @@
-"""From stage 1 to stage 2: the class head grows from the seen classes to all (METHOD: Convert)."""
+"""From stage 1 to stage 2: the class head grows from the seen classes to all ."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pading.checkpoint.published_names import usable
 from pading.errors import InputError
+from pading.models.class_head import CLASS_HEAD, check_rows
+from pading.models.pading.stage_two import PADing
 from pading.vocabulary.splits import ClassSplit
 
-_HEAD = "sem_seg_head.predictor.class_embed."
 _CLASSIFIER = "classifier."
 
 
@@ -33,9 +36,11 @@ def grow_class_head(
     grown = dict(weights)
     rows = [*split.seen, split.num_classes]
     for name in ("weight", "bias"):
-        head = weights.get(_HEAD + name)
+        head = weights.get(CLASS_HEAD + name)
         if head is None:
-            raise InputError(f"{source}: it has no {_HEAD}{name}; give a checkpoint of stage 1")
+            raise InputError(
+                f"{source}: it has no {CLASS_HEAD}{name}; give a checkpoint of stage 1"
+            )
         if len(head) != len(rows):
             already = " It seems to be converted already." * (len(head) == split.num_classes + 1)
             raise InputError(
@@ -44,6 +49,30 @@ def grow_class_head(
             )
         full = torch.zeros((split.num_classes + 1, *head.shape[1:]), dtype=head.dtype)
         full[rows] = head
-        grown[_HEAD + name] = full
+        grown[CLASS_HEAD + name] = full
         grown[_CLASSIFIER + name] = full.clone()
     return grown
+
+
+def convert(
+    checkpoint: Mapping[str, Any], split: ClassSplit, source: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights that stage 2 starts from, of a checkpoint of stage 1: ours or a published one.
+
+    Args:
+        checkpoint: of :func:`~pading.checkpoint.weights.read_weights`.
+        split: the full class list.
+        source: where the checkpoint is from, for messages.
+
+    Returns:
+        the state dict under our names, and what there is to warn of.
+
+    Raises:
+        InputError: what :func:`grow_class_head` refuses; a checkpoint of another split.
+    """
+    weights = usable(PADing.published_names.to_ours(checkpoint["model"]))
+    grown = grow_class_head(weights, split, source)
+    try:
+        return grown, check_rows({**checkpoint, "model": weights}, split)
+    except InputError as error:
+        raise InputError(f"{source}: {error} (--split)") from error

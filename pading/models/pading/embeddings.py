@@ -7,10 +7,8 @@ small. (Gathering with gradients would save little of it and repeat no random dr
 """
 
 import logging
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,18 +16,27 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor
 
-from pading.data.batches import TrainingBatches, training_entries
-from pading.engine.loop import in_parts
-from pading.errors import InputError
+from pading.data.batches import TrainingBatches, in_parts, training_entries
 from pading.layers.precision import autocast
-from pading.models.pading.extraction import Extraction, check_store_settings, stored_entries
-from pading.models.pading.stage_two import PADing
-from pading.models.pading.store import HEADER, EmbeddingStore, Header
+from pading.models.pading.extraction import stored_entries
+from pading.models.pading.steps import StageTwoBatch
+from pading.models.pading.store import EmbeddingStore
 from pading.randomness import Stream, generator, seed_everything
 
 logger = logging.getLogger(__name__)
 
 Random = np.random.Generator
+
+
+class LabelsEmbeddings(Protocol):
+    """The frozen segmenter, as far as this module needs it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+
+    def labelled_embeddings(self, batch: list[dict]) -> tuple[Tensor, Tensor]:
+        """Embeddings (n, C) of all queries of some images, and their labels (n,)."""
 
 
 class StoredEmbeddings:
@@ -42,34 +49,33 @@ class StoredEmbeddings:
     shared = True
 
     def __init__(
-        self, cfg: CfgNode, model: PADing, seed: int, store: EmbeddingStore | None = None
+        self,
+        cfg: CfgNode,
+        open_store: Callable[[], EmbeddingStore],
+        seed: int,
+        device: torch.device,
     ) -> None:
         """
         Args:
-            cfg: MODEL.STORE, MODEL.ZERO_SHOT.CLASS_BALANCED, SOLVER.IMS_PER_BATCH are read.
-            model: labels the embeddings, where the store has to be made.
-            seed: of the run; may be set until the first batch is asked for.
-            store: one that has been opened and checked; None: as the configuration says.
+            cfg: MODEL.ZERO_SHOT.CLASS_BALANCED and SOLVER.IMS_PER_BATCH are read.
+            open_store: gives the store, when the first batch is asked for.
+            seed: of the run; may be set until then.
+            device: where the embeddings go.
         """
-        self.cfg, self.model, self.seed, self.store = cfg, model, seed, store
+        self.cfg, self.open_store, self.seed, self.device = cfg, open_store, seed, device
         self.images_per_batch = cfg.SOLVER.IMS_PER_BATCH
 
-    def starting_at(self, iteration: int) -> Iterator[dict[str, Any]]:
-        """The batches of this iteration and those that follow.
-
-        They are what PADing's forward takes by name: ``embeddings`` (R, C), ``labels`` (R,) and
-        ``no_object_share``.
-        """
-        store = self._store = self.store or open_store(self.cfg, self.model)
+    def starting_at(self, iteration: int) -> Iterator[StageTwoBatch]:
+        """The batches of this iteration and those that follow."""
+        store = self._store = self.open_store()
         self._draw = (BalancedRows if self.cfg.MODEL.ZERO_SHOT.CLASS_BALANCED else ImageRows)(store)
-        device = self.model.device
         while True:
             rows = self._rows(iteration)
-            yield {
-                "embeddings": store.embeddings(rows).to(device, non_blocking=True),
-                "labels": store.labels[rows].to(device, non_blocking=True),
-                "no_object_share": store.no_object_share,
-            }
+            yield StageTwoBatch(
+                store.embeddings(rows).to(self.device, non_blocking=True),
+                store.labels[rows].to(self.device, non_blocking=True),
+                store.no_object_share,
+            )
             iteration += 1
 
     def image_names(self, iteration: int) -> list[str]:
@@ -96,7 +102,7 @@ class ImageEmbeddings:
     def __init__(
         self,
         images: TrainingBatches,
-        model: PADing,
+        model: LabelsEmbeddings,
         parts: int = 1,
         amp_dtype: torch.dtype | None = None,
     ) -> None:
@@ -119,13 +125,13 @@ class ImageEmbeddings:
     def seed(self, seed: int) -> None:
         self.images.seed = seed
 
-    def starting_at(self, iteration: int) -> Iterator[dict[str, Tensor]]:
-        """The batches of this iteration and those that follow, as PADing's forward takes them."""
+    def starting_at(self, iteration: int) -> Iterator[StageTwoBatch]:
+        """The batches of this iteration and those that follow."""
         for number, images in enumerate(self.images.starting_at(iteration), iteration):
             seed_everything(self.seed, Stream.EMBEDDINGS, number, comm.get_rank())
             found = [self._labelled(part) for part in in_parts(images, self.parts)]
             embeddings, labels = (torch.cat(x) for x in zip(*found, strict=True))
-            yield {"embeddings": _of_all(embeddings), "labels": _of_all(labels)}
+            yield StageTwoBatch(_of_all(embeddings), _of_all(labels))
 
     def image_names(self, iteration: int) -> list[str]:
         """The files of this process's images in an iteration."""
@@ -178,79 +184,3 @@ class BalancedRows:
             counts = np.bincount(random.integers(len(self.matched), size=count))
             drawn += [some(p, n) for p, n in zip(self.matched, counts.tolist(), strict=False)]
         return torch.cat(drawn)
-
-
-def open_store(cfg: CfgNode, model: PADing) -> EmbeddingStore:
-    """The store that stage 2 is to learn from; without MODEL.STORE.PATH the run's own is made.
-
-    Raises:
-        InputError: a store that does not fit the model, its data or its settings, or is unfinished.
-    """
-    extraction = Extraction(cfg, model)
-    folder = Path(cfg.MODEL.STORE.PATH or Path(cfg.OUTPUT_DIR) / "embeddings")
-    if not cfg.MODEL.STORE.PATH:
-        if comm.is_main_process() and not _is_of(folder, extraction.header):
-            shutil.rmtree(folder, ignore_errors=True)
-        comm.synchronize()
-        extraction.write(folder, comm.get_rank(), comm.get_world_size())
-        comm.synchronize()
-    store = EmbeddingStore(folder, model.split)
-    store.header.require(extraction.header, folder)
-    logger.info(
-        "Stage 2 learns from %s: %d embeddings of %d images x %d augmentations",
-        *(folder, len(store.labels), store.header.images, store.header.settings["AUGMENTATIONS"]),
-    )
-    return store
-
-
-def _is_of(folder: Path, header: Header) -> bool:
-    """Whether the run's own store can be kept; one of an earlier run with other settings cannot."""
-    return not (folder / HEADER).exists() or Header.read(folder) == header
-
-
-def asks_for_store(cfg: CfgNode) -> bool:
-    """Whether MODEL.ZERO_SHOT.SOURCE means a store; :func:`uses_stored_embeddings` checks it."""
-    source = cfg.MODEL.ZERO_SHOT.SOURCE
-    return source == "stored" or (source == "auto" and bool(cfg.MODEL.STORE.PATH))
-
-
-def with_kept_share(cfg: CfgNode) -> CfgNode:
-    """A configuration whose MODEL.STORE.NO_OBJECT_SHARE is that of the store that it names.
-
-    A checkpoint carries it, since it says how many queries a met one stands for.
-    """
-    if not (uses_stored_embeddings(cfg) and cfg.MODEL.STORE.PATH):
-        return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    settings = Header.read(cfg.MODEL.STORE.PATH).settings
-    cfg.MODEL.STORE.NO_OBJECT_SHARE = settings["NO_OBJECT_SHARE"]
-    return cfg
-
-
-def uses_stored_embeddings(cfg: CfgNode) -> bool:
-    """Whether stage 2 learns from stored embeddings.
-
-    Raises:
-        InputError: MODEL.ZERO_SHOT.SOURCE is none of "auto", "images" and "stored", or
-            MODEL.STORE.PATH, where it is used, holds no store, or MODEL.STORE asks for what cannot
-            be, or MODEL.ZERO_SHOT.CLASS_BALANCED is to hold where there is no store.
-    """
-    source, path = cfg.MODEL.ZERO_SHOT.SOURCE, cfg.MODEL.STORE.PATH
-    if source not in ("auto", "images", "stored"):
-        raise InputError(f'MODEL.ZERO_SHOT.SOURCE is {source!r}; use "auto", "images" or "stored"')
-    stored = asks_for_store(cfg)
-    if cfg.MODEL.META_ARCHITECTURE != "PADing":
-        return False
-    if not stored:
-        if cfg.MODEL.ZERO_SHOT.CLASS_BALANCED:
-            raise InputError(
-                "MODEL.ZERO_SHOT.CLASS_BALANCED draws stored embeddings evenly over the classes; "
-                "stage 2 would learn from whole images here: set it to False, or "
-                "MODEL.ZERO_SHOT.SOURCE to stored"
-            )
-        return False
-    check_store_settings(cfg)
-    if path:
-        Header.read(path)
-    return True

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from detectron2.config import CfgNode
@@ -17,7 +17,6 @@ from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
 from pading.errors import InputError
 from pading.layers.precision import amp_dtype, autocast
-from pading.models.pading.stage_two import PADing
 from pading.models.pading.store import (
     DTYPES,
     Header,
@@ -28,6 +27,9 @@ from pading.models.pading.store import (
 )
 from pading.randomness import Stream, generator, seed_everything
 from pading.vocabulary.splits import ClassSplit
+
+if TYPE_CHECKING:  # the model asks for its store
+    from pading.models.pading.stage_two import PADing
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Extraction:
     device with one number of threads, which decide the rounding).
     """
 
-    def __init__(self, cfg: CfgNode, model: PADing) -> None:
+    def __init__(self, cfg: CfgNode, model: "PADing") -> None:
         """
         Args:
             cfg: MODEL.STORE says how, DATASETS.TRAIN of what.

@@ -4,6 +4,7 @@ The segmenter is frozen; a generator synthesises embeddings of unseen classes, a
 retrained on them and on real ones.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,24 +13,62 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pading.checkpoint.published_names import OURS, NameTable
+from pading.data.batches import Batches
 from pading.errors import InputError
+from pading.models.base import ParameterGroups, vectors_hint
+from pading.models.class_head import head_hint
 from pading.models.mask2former import Mask2Former
-from pading.models.pading.disentanglement import Disentangler, Parts
+from pading.models.pading.disentanglement import Disentangler
 from pading.models.pading.generator import build_generator
 from pading.models.pading.memory import EmbeddingMemory
-from pading.models.pading.steps import ClassifierStep, GeneratorStep, Group
+from pading.models.pading.new_classes import with_classes
+from pading.models.pading.source import (
+    asks_for_store,
+    check_source,
+    kept_share,
+    training_source,
+    with_kept_share,
+)
+from pading.models.pading.split_checks import check_unseen, guiding_classes
+from pading.models.pading.steps import (
+    ClassifierStep,
+    GeneratorStep,
+    StageTwoBatch,
+    disentangled,
+)
 from pading.models.pading.zero_shot_criterion import ZeroShotCriterion
 from pading.structures import QueryPredictions
-from pading.vocabulary.class_vectors import load_class_vectors
 from pading.vocabulary.splits import ClassSplit
-
-_PUBLISHED_CUT = 156
 
 
 @META_ARCH_REGISTRY.register()
 class PADing(Mask2Former):
     """The segmenter, frozen, with a generator and a classifier of its own; wiring only."""
 
+    uses_class_vectors = True
+    # From a segmenter of random weights there is nothing to learn.
+    needs_trained_weights = True
+    unused_settings = {
+        "SOLVER.BACKBONE_MULTIPLIER": "stage 2 keeps the backbone as it is",
+        "SOLVER.WEIGHT_DECAY_NORM": "stage 2 keeps the segmenter's norms as they are",
+        "SOLVER.WEIGHT_DECAY_EMBED": "stage 2 keeps the segmenter's embeddings as they are",
+    }
+    published_names = NameTable(
+        pairs=(
+            ("new_fc.", "classifier."),
+            ("fc_projection.", "semantic_projection."),
+            ("dict_feature.", "generator.primitives."),
+            ("projection_related.encoder.", "disentangler.related."),
+            ("projection_unrelated.encoder.", "disentangler.unrelated."),
+            ("decoder.decoder.", "disentangler.decoder."),
+            ("relation.", "disentangler.relation."),
+            # Published models are given their vectors from outside.
+            (OURS + "class_vectors", "class_vectors"),
+            *Mask2Former.published_names.pairs,
+        ),
+        older=Mask2Former.published_names.older,
+    )
     # Published checkpoints carry no vectors, and those that stage 2 starts from end with the
     # classifier.
     initialised_afresh = (
@@ -37,6 +76,7 @@ class PADing(Mask2Former):
         ("semantic_projection.", "generator.", "disentangler."),
         ("memory.",),
     )
+    made_by_conversion = ("classifier.",)
 
     class_vectors: Tensor
     seen: Tensor
@@ -51,14 +91,15 @@ class PADing(Mask2Former):
         class_vectors: Tensor,
         generator: nn.Module,
         disentangler: Disentangler | None,
-        zero_shot_criterion: nn.Module,
+        zero_shot_criterion: ZeroShotCriterion,
         generator_class_logits: str,
         structure_source: str,
         num_unseen_classes: int,
         num_per_unseen_class: int,
         memory_size: int,
+        kept_share: float,
         dim: int,
-        **segmenter,
+        **segmenter: Any,
     ) -> None:
         """
         Args:
@@ -73,49 +114,47 @@ class PADing(Mask2Former):
             num_unseen_classes: how many unseen classes, at most, the classifier sees in a step.
             num_per_unseen_class: synthetic embeddings of each class drawn.
             memory_size: real embeddings of each class that the checkpoint carries.
+            kept_share: share of the unmatched queries that its training meets, in (0, 1].
             dim: width C of an embedding.
             segmenter: see :class:`Mask2Former`; its class head knows all classes.
         """
-        super().__init__(**segmenter)
-        if structure_source not in ("synthetic", "both"):
-            raise InputError(
-                f"MODEL.ZERO_SHOT.STRUCTURE_SOURCE is {structure_source!r}; "
-                'use "synthetic" or "both"'
-            )
-        split = self.split
-        check_unseen(split)
-        self.register_buffer("class_vectors", class_vectors)
-        self.register_buffer("seen", torch.tensor(split.seen), persistent=False)
-        self.register_buffer("unseen", torch.tensor(split.unseen), persistent=False)
-        guiding = torch.tensor(guiding_classes(split, generator_class_logits))
-        self.register_buffer("guiding", guiding, persistent=False)
-        # The class head knows them, but training must not show them.
-        self.trainable[self.unseen] = False
-        self.structure_source = structure_source
-        self.num_unseen_classes = min(num_unseen_classes, split.num_unseen)
+        super().__init__(class_vectors=class_vectors, **segmenter)
+        self.both = structure_source == "both"
+        self.generator_class_logits = generator_class_logits
+        self.num_unseen_classes = num_unseen_classes
         self.num_per_unseen_class = num_per_unseen_class
-        self.classifier = nn.Linear(dim, split.num_classes + 1)
+        self.kept_share = kept_share
+        self.set_groups()
+        num_classes = self.split.num_classes
+        self.classifier = nn.Linear(dim, num_classes + 1)
         self.semantic_projection = nn.Linear(class_vectors.shape[1], dim)
         self.generator = generator
         self.disentangler = disentangler
-        self.memory = EmbeddingMemory(split.num_classes, memory_size, dim)
+        self.memory = EmbeddingMemory(num_classes, memory_size, dim)
         self.zero_shot_criterion = zero_shot_criterion
         for part in (self.backbone, self.sem_seg_head):
             part.requires_grad_(False)
         self.train()
 
+    def set_groups(self) -> None:
+        """Lay down which classes are seen, which unseen, and which guide the generator."""
+        split, device = self.split, self.device
+        guiding = guiding_classes(split, self.generator_class_logits)
+        for name, classes in (
+            ("seen", split.seen),
+            ("unseen", split.unseen),
+            ("guiding", guiding),
+        ):
+            self.register_buffer(name, torch.tensor(classes, device=device), persistent=False)
+        # The class head knows them, but training must not show them.
+        self.trainable[self.unseen] = False
+
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        if cfg.MODEL.SEGMENTER.CLASSES != "all":
-            raise InputError(
-                'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
-                "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
-            )
-        arguments = super().from_config(cfg)
+    def from_config(
+        cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
+    ) -> dict[str, Any]:
         z, dim = cfg.MODEL.ZERO_SHOT, cfg.MODEL.SEGMENTER.HIDDEN_DIM
-        vectors = load_class_vectors(cfg.MODEL.CLASS_VECTORS, arguments["split"])
-        return arguments | {
-            "class_vectors": torch.as_tensor(vectors),
+        return super().from_config(cfg, split, class_vectors) | {
             "generator": build_generator(cfg),
             "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if z.STRUCTURE_WEIGHT else None,
             "zero_shot_criterion": ZeroShotCriterion(cfg),
@@ -124,8 +163,63 @@ class PADing(Mask2Former):
             "num_unseen_classes": z.NUM_UNSEEN_CLASSES,
             "num_per_unseen_class": z.NUM_PER_UNSEEN_CLASS,
             "memory_size": z.MEMORY,
+            "kept_share": kept_share(cfg),
             "dim": dim,
         }
+
+    @classmethod
+    def check(cls, cfg: CfgNode, split: ClassSplit) -> None:
+        super().check(cfg, split)
+        if cfg.MODEL.SEGMENTER.CLASSES != "all":
+            raise InputError(
+                'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
+                "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
+            )
+        check_unseen(split)
+        guiding_classes(split, cfg.MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS)
+
+    @classmethod
+    def check_training(cls, cfg: CfgNode, processes: int) -> None:
+        check_source(cfg)
+        # Stored embeddings are drawn by every process for the whole batch.
+        super().check_training(cfg, 1 if asks_for_store(cfg) else processes)
+
+    @classmethod
+    def kept_configuration(cls, cfg: CfgNode) -> CfgNode:
+        return with_kept_share(cfg)
+
+    def training_source(self, cfg: CfgNode, seed: int) -> Batches:
+        return training_source(cfg, self, seed)
+
+    def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
+        """The classifier learns by SOLVER.OPTIMIZER, all else that has a gradient by Adam."""
+        solver = cfg.SOLVER
+        classifier = list(self.classifier.parameters())
+        mine = {id(p) for p in classifier}
+        others = [p for p in self.parameters() if p.requires_grad and id(p) not in mine]
+        own = {"params": classifier, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+        generator = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
+        return {
+            "classifier": ParameterGroups([own]),
+            "generator": ParameterGroups([generator], "ADAM"),
+        }
+
+    def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
+        if name == "semantic_projection.weight":
+            return (
+                f"it was trained with class vectors of {theirs[1]} numbers, but "
+                f"MODEL.CLASS_VECTORS gives {ours[1]}: use the vectors that it was trained with"
+            )
+        return vectors_hint(name, theirs, ours) or head_hint(name, theirs, ours)
+
+    def with_classes(
+        self,
+        split: ClassSplit,
+        class_vectors: Tensor,
+        rows: Sequence[int | None],
+        seed: int = 0,
+    ) -> "PADing":
+        return with_classes(self, split, class_vectors, rows, seed)
 
     def train(self, mode: bool = True) -> "PADing":
         """Set the training mode; the frozen segmenter stays in evaluation mode."""
@@ -133,17 +227,6 @@ class PADing(Mask2Former):
         self.backbone.eval()
         self.sem_seg_head.eval()
         return self
-
-    def forward(self, batch: list[dict] | dict[str, Any]) -> dict[str, Tensor] | list[dict]:
-        """As :meth:`Mask2Former.forward`; in training the losses are those of stage 2.
-
-        In training ``batch`` may also hold what :meth:`zero_shot_losses` takes, by name.
-        """
-        if isinstance(batch, dict):
-            return self.zero_shot_losses(**batch)
-        if not self.training:
-            return super().forward(batch)
-        return self.zero_shot_losses(*self.labelled_embeddings(batch))
 
     def class_logits(self, predictions: QueryPredictions) -> Tensor:
         return self.classifier(predictions.embeddings)
@@ -155,10 +238,13 @@ class PADing(Mask2Former):
         Returns:
             (B * Q, C) embeddings, and (B * Q,) int64 labels in [0, K], where K is no-object.
         """
-        images = self.preprocess(batch)
+        images, sizes = self.preprocess(batch)
         predictions = self.segment(images)
-        labels = self.criterion.query_labels(predictions, self.targets(batch, images))
+        labels = self.criterion.query_labels(predictions, self.targets(batch, sizes))
         return predictions.embeddings.flatten(0, 1), labels.flatten()
+
+    def training_losses(self, batch: StageTwoBatch) -> dict[str, Tensor]:
+        return self.zero_shot_losses(*batch)
 
     def zero_shot_losses(
         self, embeddings: Tensor, labels: Tensor, no_object_share: float = 1.0
@@ -213,36 +299,19 @@ class PADing(Mask2Former):
         weight, bias = self.classifier.weight.detach(), self.classifier.bias.detach()
         groups = None
         if self.disentangler is not None:
-            groups = self._groups(self.disentangler, tokens, synthetic, unseen, real, labels)
+            shown = torch.cat((synthetic, real.to(synthetic.dtype))) if self.both else synthetic
+            groups = disentangled(
+                self.disentangler,
+                tokens,
+                (shown, labels.repeat(1 + self.both), self.seen),
+                (unseen, self.unseen, self.unseen),
+            )
         return GeneratorStep(
             synthetic=synthetic,
             real=real,
             guiding_logits=F.linear(synthetic, weight[self.guiding], bias[self.guiding]),
             guiding_labels=torch.searchsorted(self.guiding, labels),
             groups=groups,
-        )
-
-    def _groups(
-        self,
-        disentangler: Disentangler,
-        tokens: Tensor,
-        synthetic: Tensor,
-        unseen: Tensor,
-        real: Tensor,
-        labels: Tensor,
-    ) -> tuple[Group, Group]:
-        """Disentangle synthetic embeddings (and real ones, if asked for) of seen and unseen."""
-        seen, seen_labels = synthetic, torch.searchsorted(self.seen, labels)
-        if self.structure_source == "both":
-            seen = torch.cat((synthetic, real.to(synthetic.dtype)))
-            seen_labels = seen_labels.repeat(2)
-        sizes = [len(seen), len(unseen)]
-        parts = disentangler(torch.cat((seen, unseen)))
-        mine, others = (Parts(*p) for p in zip(*(x.split(sizes) for x in parts), strict=True))
-        unseen_labels = torch.arange(len(unseen), device=unseen.device)
-        return (
-            _group(disentangler, seen, seen_labels, tokens[self.seen], mine),
-            _group(disentangler, unseen, unseen_labels, tokens[self.unseen], others),
         )
 
     def classifier_step(
@@ -262,54 +331,3 @@ class PADing(Mask2Former):
             labels=torch.cat((labels, drawn)),
             unseen=self.unseen,
         )
-
-
-def check_unseen(split: ClassSplit) -> None:
-    """Refuse a split that leaves stage 2 nothing to learn.
-
-    Raises:
-        InputError: no class is unseen.
-    """
-    if not split.unseen:
-        raise InputError(
-            f"split {split.name}: no class is unseen, so stage 2 has nothing to learn; mark "
-            "classes as unseen in the split, or train stage 1 alone"
-        )
-
-
-def guiding_classes(split: ClassSplit, choice: str) -> tuple[int, ...]:
-    """Outputs of the classifier, ascending, that guide the generator (METHOD: L_cls).
-
-    Args:
-        choice: "seen", or "first_156" for the published code's slip: it cuts the logits at 156
-            whatever the data, which is right for COCO-Stuff 156/15 alone.
-
-    Raises:
-        InputError: another choice, or one that leaves out a seen class.
-    """
-    if choice == "seen":
-        return split.seen
-    if choice != "first_156":
-        raise InputError(
-            f'MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS is {choice!r}; use "seen" or "first_156"'
-        )
-    if split.seen[-1] >= _PUBLISHED_CUT:
-        raise InputError(
-            f"MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS first_156: the seen class "
-            f"{split.names[split.seen[-1]]!r} of split {split.name} is not among them; "
-            'use "seen"'
-        )
-    return tuple(range(min(_PUBLISHED_CUT, split.num_classes + 1)))
-
-
-def _group(
-    disentangler: Disentangler, embeddings: Tensor, labels: Tensor, tokens: Tensor, parts: Parts
-) -> Group:
-    return Group(
-        embeddings=embeddings,
-        labels=labels,
-        parts=parts,
-        relation_scores=disentangler.relation_scores(parts.related, tokens),
-        tokens=tokens[labels],
-        noise=torch.randn_like(parts.unrelated, dtype=torch.float32),
-    )

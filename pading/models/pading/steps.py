@@ -2,9 +2,21 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from pading.models.pading.disentanglement import Parts
+from pading.models.pading.disentanglement import Disentangler, Parts
+
+
+class StageTwoBatch(NamedTuple):
+    """What one step of stage 2 learns from."""
+
+    embeddings: Tensor
+    """(R, C) class embeddings of queries, without gradient."""
+    labels: Tensor
+    """(R,) int64 in [0, K]; K is no-object."""
+    no_object_share: float = 1.0
+    """Share of the unmatched queries that these are, in (0, 1]."""
 
 
 class Group(NamedTuple):
@@ -50,3 +62,38 @@ class ClassifierStep(NamedTuple):
     """(U,) int64, the unseen classes."""
     no_object_share: float = 1.0
     """Share of the unmatched queries that are among the rows, in (0, 1]."""
+
+
+def disentangled(
+    disentangler: Disentangler,
+    tokens: Tensor,
+    seen: tuple[Tensor, Tensor, Tensor],
+    unseen: tuple[Tensor, Tensor, Tensor],
+) -> tuple[Group, Group]:
+    """Disentangle embeddings of seen and of unseen classes, in one pass.
+
+    Args:
+        disentangler: of all groups.
+        tokens: (K, C) semantic tokens.
+        seen, unseen: embeddings (N, C), their classes (N,) int64 in [0, K), and all classes of the
+            group, ascending.
+    """
+    groups = (seen, unseen)
+    parts = disentangler(torch.cat([embeddings for embeddings, _, _ in groups]))
+    sizes = [len(embeddings) for embeddings, _, _ in groups]
+    pieces = zip(*(part.split(sizes) for part in parts), strict=True)
+    found = []
+    for (embeddings, classes, members), piece in zip(groups, pieces, strict=True):
+        labels, own = torch.searchsorted(members, classes), tokens[members]
+        mine = Parts(*piece)
+        found.append(
+            Group(
+                embeddings=embeddings,
+                labels=labels,
+                parts=mine,
+                relation_scores=disentangler.relation_scores(mine.related, own),
+                tokens=own[labels],
+                noise=torch.randn_like(mine.unrelated, dtype=torch.float32),
+            )
+        )
+    return found[0], found[1]

@@ -15,7 +15,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import torch
@@ -24,8 +24,10 @@ from torch import Tensor
 
 from pading.errors import InputError
 from pading.files import field, read_json, replacing, write_json
-from pading.models.pading.stage_two import PADing
 from pading.vocabulary.splits import ClassSplit
+
+if TYPE_CHECKING:  # the model asks for its store
+    from pading.models.pading.stage_two import PADing
 
 HEADER = "header.json"
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -130,7 +132,7 @@ def _difference(name: str, mine: Any, theirs: Any) -> tuple[str, Any, Any]:
     return whats[name], mine, theirs
 
 
-def segmenter_checksum(model: PADing) -> str:
+def segmenter_checksum(model: "PADing") -> str:
     """SHA-256 over the frozen segmenter's weights.
 
     Of the class head, the rows of the seen classes (by name) and of no-object count: whichever

@@ -1,47 +1,41 @@
 """Classes added, removed and renamed in a checkpoint: a COCO-shaped one that tools then take."""
 
-import gc
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import add_classes as tool
 import numpy as np
 import pytest
 import torch
-import yaml
-from detectron2.modeling import build_model
 from PIL import Image
 
 import pading
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.checkpoint.weights import read_weights
+from pading.commands import add_classes as tool
 from pading.commands import train as train_net
+from pading.engine.building import configured_model
 from pading.errors import InputError
 from pading.files import read_json
+from pading.models.base import SegmentationModel
 from pading.models.pading import new_classes as classes
-from pading.models.pading.naming import (
-    save_trained,
-    text_encoder,
-    vectors_by_encoder,
-    vectors_by_file,
-)
-from pading.models.pading.new_classes import (
-    TrainedClasses,
+from pading.models.trained import load_trained, save_trained
+from pading.models.vocabulary_edits import (
     add_classes,
-    read_trained,
     remove_classes,
     rename_classes,
     similar_classes,
+    vectors_by_encoder,
+    vectors_by_file,
 )
 from pading.prediction import Predictor
 from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
 from pading.vocabulary.splits import ClassSplit, load_split
+from pading.vocabulary.text_encoders import text_encoder
 from tests.narrow import NARROW
 from tests.runs import run
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "shapes" / "PADing.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "shapes" / "PADing.yaml"
 SPLIT = load_split("coco_panoptic_119_14")
 NEW = ("hedgehog", "cable car")
 WIDTH = NARROW["MODEL.SEGMENTER.HIDDEN_DIM"]
@@ -66,7 +60,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coco")
     torch.manual_seed(0)
     cfg = configure()
-    model = build_model(cfg)
+    model = configured_model(cfg)
     centres = 3 * torch.randn(SPLIT.num_classes + 1, WIDTH)
     labels = torch.tensor([*SPLIT.seen, SPLIT.num_classes]).repeat_interleave(40)
     model.memory.keep(centres[labels] + 0.3 * torch.randn(len(labels), WIDTH), labels)
@@ -82,8 +76,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trained(checkpoint: Path) -> TrainedClasses:
-    return read_trained(str(checkpoint))
+def trained(checkpoint: Path) -> SegmentationModel:
+    _, model = load_trained(checkpoint, ("MODEL.DEVICE", "cpu"))
+    return model
 
 
 @pytest.fixture
@@ -98,7 +93,7 @@ def vectors_for(names: Sequence[str], rng: torch.Generator) -> ClassVectors:
 
 
 def test_new_rows_are_learned_and_the_others_stay(
-    trained: TrainedClasses, rng: torch.Generator
+    trained: SegmentationModel, rng: torch.Generator
 ) -> None:
     vectors = vectors_for(NEW, rng)
     grown = add_classes(trained, vectors, stuff=["cable car"])
@@ -107,19 +102,17 @@ def test_new_rows_are_learned_and_the_others_stay(
     assert hedgehog.isthing and hedgehog.unseen
     assert not cable_car.isthing and cable_car.unseen
     assert hedgehog.id == max(info.id for info in SPLIT.classes) + 1
-    assert np.allclose(grown.vectors[-2:].numpy(), vectors.vectors)
-    before, after = trained.model["classifier.weight"], grown.model["classifier.weight"]
+    assert np.allclose(grown.class_vectors[-2:].numpy(), vectors.vectors)
+    before, after = trained.classifier.weight, grown.classifier.weight
     assert torch.equal(after[: SPLIT.num_classes], before[:-1])
     assert torch.equal(after[-1], before[-1])
     # A new row fires for its own synthetic embeddings, and for no real one.
-    bias = grown.model["classifier.bias"]
-    memory = grown.model["memory.embeddings"]
+    bias = grown.classifier.bias
+    memory = grown.memory.embeddings
     real = memory[list(SPLIT.seen)].flatten(0, 1)
     best = (real @ after.T + bias).argmax(1)
     assert (best < SPLIT.num_classes).float().mean() > 0.99
-    model = build_model(configure())
-    model.load_state_dict(trained.model)
-    model.eval()
+    model = trained.eval()
     with torch.no_grad():
         tokens = model.semantic_projection(torch.from_numpy(vectors.vectors))
         synthetic = model.generator(tokens.repeat_interleave(20, 0))
@@ -127,42 +120,47 @@ def test_new_rows_are_learned_and_the_others_stay(
     assert (scores >= SPLIT.num_classes).float().mean() > 0.5
 
 
-def test_no_object_counts_as_in_stage_two(trained: TrainedClasses) -> None:
+def test_no_object_counts_as_in_stage_two(trained: SegmentationModel) -> None:
     """A store that kept a fifth of its queries weighs them up, and so do new classes."""
     labels = torch.arange(SPLIT.num_classes + 1)
-    weights = {}
-    for source, share in (("images", 0.2), ("stored", 1.0), ("stored", 0.2)):
-        content = {**yaml.safe_load(trained.config)}
-        content["MODEL"]["ZERO_SHOT"]["SOURCE"] = source
-        content["MODEL"]["STORE"]["NO_OBJECT_SHARE"] = share
-        cfg = classes._configuration(replace(trained, config=yaml.safe_dump(content)))
-        found = classes._row_weights(cfg, trained.model, labels, SPLIT, range(1, 2))
-        weights[source, share] = float(found[-1] / found[0])
-    assert weights["stored", 1.0] == pytest.approx(weights["images", 0.2])
-    assert weights["stored", 0.2] == pytest.approx(5 * weights["images", 0.2])
+    weights = []
+    for trained.kept_share in (1.0, 0.2):
+        found = classes._row_weights(trained, labels, [1])
+        weights.append(float(found[-1] / found[0]))
+    assert weights[1] == pytest.approx(5 * weights[0])
+
+
+@pytest.mark.parametrize(("source", "share"), [("images", 1.0), ("stored", 0.2)])
+def test_share_of_unmatched_queries_that_training_met(source: str, share: float) -> None:
+    cfg = configure("MODEL.ZERO_SHOT.SOURCE", source, "MODEL.STORE.NO_OBJECT_SHARE", 0.2)
+    if source == "images":
+        cfg.MODEL.ZERO_SHOT.CLASS_BALANCED = False
+    assert configured_model(cfg).kept_share == share
 
 
 def test_the_same_again_whatever_else_is_random(
-    trained: TrainedClasses, rng: torch.Generator, few_steps: None
+    trained: SegmentationModel, rng: torch.Generator, few_steps: None
 ) -> None:
     vectors = vectors_for(NEW, rng)
-    first, again = (add_classes(trained, vectors).model["classifier.weight"] for _ in range(2))
+    first, again = (add_classes(trained, vectors).classifier.weight for _ in range(2))
     assert torch.equal(first, again)
 
 
-def test_removed_classes_are_gone_and_renamed_ones_stay(trained: TrainedClasses) -> None:
+def test_removed_classes_are_gone_and_renamed_ones_stay(trained: SegmentationModel) -> None:
     less = remove_classes(trained, ["person", SPLIT.names[SPLIT.unseen[0]]])
     assert less.split.num_classes == SPLIT.num_classes - 2
     kept = [i for i, n in enumerate(SPLIT.names) if n in less.split.names]
     for name in ("classifier.weight", "memory.counts"):
-        assert torch.equal(less.model[name][:-1], trained.model[name][kept])
-        assert torch.equal(less.model[name][-1], trained.model[name][-1])
+        now, before = less.state_dict()[name], trained.state_dict()[name]
+        assert torch.equal(now[:-1], before[kept])
+        assert torch.equal(now[-1], before[-1])
     renamed = rename_classes(trained, {"person": "human"})
     assert renamed.split.names[SPLIT.names.index("person")] == "human"
-    assert renamed.model is trained.model
+    now, before = renamed.state_dict(), trained.state_dict()
+    assert all(torch.equal(now[name], before[name]) for name in before)
 
 
-def test_names_that_nearly_coincide(trained: TrainedClasses, rng: torch.Generator) -> None:
+def test_names_that_nearly_coincide(trained: SegmentationModel, rng: torch.Generator) -> None:
     cat = read_class_vectors("coco_minilm").select(["cat"])[0].numpy()
     far = vectors_for(["hedgehog"], rng).vectors[0]
     vectors = ClassVectors(("kitten", "hedgehog", "kitty"), np.stack([cat, far, cat]), "a test")
@@ -257,14 +255,9 @@ def test_from_python_on_a_predictor(
     assert bigger(np.zeros((48, 64, 3), np.uint8)).panoptic.ids.shape == (48, 64)
     biggest = bigger.add_classes(vectors_for(("owl",), rng))
     assert biggest.split.names == (*SPLIT.names, *NEW, "owl")
-    folder = Path(biggest.cfg.MODEL.WEIGHTS).parent
-    assert folder.is_dir()
-    del biggest
-    gc.collect()
-    assert not folder.exists()
 
 
-def test_the_encoder_must_be_the_models(trained: TrainedClasses, rng: torch.Generator) -> None:
+def test_the_encoder_must_be_the_models(trained: SegmentationModel, rng: torch.Generator) -> None:
     def wrong(texts: Sequence[str]) -> np.ndarray:
         return np.random.default_rng(0).normal(size=(len(texts), 384))
 
@@ -293,17 +286,17 @@ def test_the_encoder_must_be_the_models(trained: TrainedClasses, rng: torch.Gene
             "no unseen class would be left",
         ),
         (lambda t, v: rename_classes(t, {"cat": "dog"}), "the name 'dog' occurs twice"),
-        (lambda t, v: save_trained(t, "model.pt"), "ends in .pth"),
+        (lambda t, v: save_trained(configure(), t, "model.pt"), "ends in .pth"),
     ],
 )
 def test_what_cannot_be_done(
-    change: Callable, message: str, trained: TrainedClasses, rng: torch.Generator
+    change: Callable, message: str, trained: SegmentationModel, rng: torch.Generator
 ) -> None:
     with pytest.raises(InputError, match=message):
         change(trained, lambda names: vectors_for(names, rng))
 
 
-def test_vectors_of_another_width(trained: TrainedClasses) -> None:
+def test_vectors_of_another_width(trained: SegmentationModel) -> None:
     narrow = ClassVectors(("owl",), np.ones((1, 7), np.float32), "a test")
     with pytest.raises(InputError, match="have 7 numbers, those of .* 384"):
         add_classes(trained, narrow)
@@ -312,31 +305,30 @@ def test_vectors_of_another_width(trained: TrainedClasses) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda c: c["model"].pop("generator.norm.weight"), None),
+        (lambda c: c["model"].pop("generator.norm.weight"), "generator.norm.weight"),
         (
             lambda c: [c["model"].pop(n) for n in [*c["model"]] if n.startswith("generator.")],
-            "it has no generator",
+            "missing",
         ),
         (lambda c: c.pop("split"), "it carries no split"),
         (lambda c: c.pop("config"), "it carries no config"),
-        (lambda c: c["model"]["memory.counts"].zero_(), "its memory of real embeddings is empty"),
+        (lambda c: c["model"]["memory.counts"].zero_(), "memory of real embeddings is empty"),
         (
             lambda c: c["model"]["memory.counts"][:-1].zero_(),  # nothing but no-object
-            "its memory of real embeddings is empty",
+            "memory of real embeddings is empty",
+        ),
+        (
+            lambda c: [c["model"].pop(n) for n in [*c["model"]] if n.startswith("memory.")],
+            "it has no memory",
         ),
     ],
 )
 def test_checkpoints_that_cannot_be_extended(
-    spoil: Callable, message: str | None, checkpoint: Path, tmp_path: Path
+    spoil: Callable, message: str, checkpoint: Path, tmp_path: Path
 ) -> None:
     content = read_weights(checkpoint)
     spoil(content)
     torch.save(content, tmp_path / "spoilt.pth")
-    if message is None:  # a part of the generator: refused where it is built
-        trained = read_trained(str(tmp_path / "spoilt.pth"))
-        vectors = ClassVectors(("owl",), np.ones((1, 384), np.float32), "a test")
-        with pytest.raises(InputError, match="generator"):
-            add_classes(trained, vectors)
-        return
+    vectors = ClassVectors(("owl",), np.ones((1, 384), np.float32), "a test")
     with pytest.raises(InputError, match=message):
-        read_trained(str(tmp_path / "spoilt.pth"))
+        add_classes(load_trained(tmp_path / "spoilt.pth")[1], vectors)

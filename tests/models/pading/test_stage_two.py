@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from pading.errors import InputError
-from pading.models.pading.stage_two import guiding_classes
+from pading.models.pading.split_checks import guiding_classes
+from pading.models.pading.steps import StageTwoBatch
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 UNSEEN = (1, 3)
@@ -115,7 +116,8 @@ def test_segmenter_is_frozen_and_in_evaluation_mode(
     assert not any(module.training for part in frozen for module in part.modules())
     assert not any(p.requires_grad for part in frozen for p in part.parameters())
     before = {n: v.clone() for n, v in model.state_dict().items() if "running" in n}
-    torch.stack(list(model(make_batch([0, 2], [4])).values())).sum().backward()
+    losses = model(StageTwoBatch(*model.labelled_embeddings(make_batch([0, 2], [4]))))
+    torch.stack(list(losses.values())).sum().backward()
     assert before
     assert all(torch.equal(model.state_dict()[n], v) for n, v in before.items())
 
@@ -178,7 +180,6 @@ def test_the_classifier_decides_at_inference(
             {"MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS": "first"},
             r"MODEL\.ZERO_SHOT\.GENERATOR_CLASS_LOGITS is 'first'",
         ),
-        ({"MODEL.CLASS_VECTORS": "coco_minilm"}, "class vectors coco_minilm, split 'kitchen'"),
     ],
 )
 def test_settings_that_cannot_work(
@@ -193,4 +194,4 @@ def test_an_unseen_class_in_training_is_refused(
 ) -> None:
     model = make_model("PADing").train()
     with pytest.raises(InputError, match="0.png: a segment of the unseen class 'fork' in training"):
-        model(make_batch([0, 1]))
+        model.labelled_embeddings(make_batch([0, 1]))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 
 import pading
 from pading.data.mappers import SegmentationMapper
 from pading.data.shapes.generation import ShapesSettings, generate
+from pading.engine.building import configured_model
 from pading.errors import InputError
 from pading.models.pading.embeddings import BalancedRows, ImageRows
 from pading.models.pading.extraction import Extraction
@@ -22,7 +22,7 @@ from pading.vocabulary.splits import ClassSplit, load_split
 from tests.models.pading import synthetic_store
 from tests.narrow import NARROW
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "shapes" / "PADing.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "shapes" / "PADing.yaml"
 IMAGES = 5
 # More than a scene has segments.
 QUERIES = 16
@@ -66,7 +66,7 @@ def test_interrupted_and_shared_work_gives_the_same_bytes(
     configure: Callable, tmp_path: Path, seed: int
 ) -> None:
     cfg = configure("MODEL.STORE.AUGMENTATIONS", 2, "MODEL.STORE.NO_OBJECT_SHARE", 0.5)
-    extraction = Extraction(cfg, build_model(cfg))
+    extraction = Extraction(cfg, configured_model(cfg))
     assert extraction.header.shard_items() == [range(0, 3), range(3, 6), range(6, 9), range(9, 10)]
     extraction.write(tmp_path / "whole")
     whole = contents(tmp_path / "whole")
@@ -88,7 +88,7 @@ def test_interrupted_and_shared_work_gives_the_same_bytes(
 
 def test_it_holds_what_the_segmenter_gives(configure: Callable, tmp_path: Path, seed: int) -> None:
     cfg = configure("INPUT.AUGMENTATION", "none")
-    model = build_model(cfg)
+    model = configured_model(cfg)
     extraction = Extraction(cfg, model)
     extraction.write(tmp_path)
     store = EmbeddingStore(tmp_path, model.split)
@@ -105,7 +105,7 @@ def test_share_of_unmatched_queries_and_half_precision(
     configure: Callable, tmp_path: Path, seed: int
 ) -> None:
     cfg = configure()
-    model = build_model(cfg)
+    model = configured_model(cfg)
     Extraction(cfg, model).write(tmp_path / "all")
     sparse = ("MODEL.STORE.NO_OBJECT_SHARE", 0.25, "MODEL.STORE.DTYPE", "float16")
     Extraction(configure(*sparse), model).write(tmp_path / "some")
@@ -124,7 +124,7 @@ def test_mixed_precision_is_that_of_stage_two_and_noted(
 ) -> None:
     whole = configure()
     mixed = configure("SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat16")
-    model = build_model(whole)
+    model = configured_model(whole)
     stores = {}
     for cfg, name in ((whole, "float32"), (mixed, "bfloat16")):
         extraction = Extraction(cfg, model)
@@ -142,7 +142,7 @@ def test_a_segmenter_that_overflows_names_its_images(
     configure: Callable, tmp_path: Path, seed: int
 ) -> None:
     cfg = configure()
-    model = build_model(cfg)
+    model = configured_model(cfg)
     extraction = Extraction(cfg, model)
     with torch.no_grad():
         model.sem_seg_head.predictor.class_embed.bias.fill_(torch.inf)
@@ -154,7 +154,7 @@ def test_labels_follow_the_names_of_another_split(
     configure: Callable, tmp_path: Path, seed: int
 ) -> None:
     cfg = configure()
-    Extraction(cfg, build_model(cfg)).write(tmp_path)
+    Extraction(cfg, configured_model(cfg)).write(tmp_path)
     turned = ClassSplit("turned", SPLIT.classes[::-1])
     here, there = EmbeddingStore(tmp_path, SPLIT), EmbeddingStore(tmp_path, turned)
     real = here.labels < SPLIT.num_classes
@@ -168,7 +168,7 @@ def test_labels_follow_the_names_of_another_split(
 def test_what_unseen_classes_there_are_is_no_part_of_the_checksum(
     configure: Callable, seed: int
 ) -> None:
-    model = build_model(configure())
+    model = configured_model(configure())
     before = segmenter_checksum(model)
     head = model.sem_seg_head["predictor"].class_embed
     with torch.no_grad():
@@ -194,7 +194,7 @@ def test_another_header_is_refused_by_name(
     changes: dict, message: str, configure: Callable, tmp_path: Path, seed: int
 ) -> None:
     cfg = configure()
-    header = Extraction(cfg, build_model(cfg)).header
+    header = Extraction(cfg, configured_model(cfg)).header
     with pytest.raises(InputError, match=message):
         dataclasses.replace(header, **changes).require(header, tmp_path)
     header.write(tmp_path)
@@ -205,7 +205,7 @@ def test_what_is_no_finished_store(configure: Callable, tmp_path: Path, seed: in
     with pytest.raises(InputError, match="is no store of embeddings"):
         EmbeddingStore(tmp_path, SPLIT)
     cfg = configure()
-    extraction = Extraction(cfg, build_model(cfg))
+    extraction = Extraction(cfg, configured_model(cfg))
     extraction.write(tmp_path, 0, 2)
     with pytest.raises(InputError, match=r"unfinished, 1 of 2 shards .*00001\.safetensors"):
         EmbeddingStore(tmp_path, SPLIT)
@@ -224,7 +224,7 @@ def test_what_is_no_finished_store(configure: Callable, tmp_path: Path, seed: in
 
 def test_too_little_room(configure: Callable, tmp_path: Path, seed: int, monkeypatch) -> None:
     cfg = configure()
-    extraction = Extraction(cfg, build_model(cfg))
+    extraction = Extraction(cfg, configured_model(cfg))
     expected = IMAGES * QUERIES * (32 * 4 + 2)
     assert extraction.estimated_bytes() == expected
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))

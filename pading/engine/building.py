@@ -1,0 +1,31 @@
+"""The model that a configuration describes, with the classes of the data sets that it names."""
+
+from detectron2.config import CfgNode
+from torch import Tensor
+
+from pading.data.catalogue import split_of
+from pading.models.base import SegmentationModel
+from pading.models.registry import build_model, model_class
+from pading.vocabulary.class_vectors import load_class_vectors
+from pading.vocabulary.splits import ClassSplit
+
+
+def configured_vocabulary(cfg: CfgNode) -> tuple[ClassSplit, Tensor | None]:
+    """Split of DATASETS.TRAIN and TEST; vectors (K, d) where the system uses MODEL.CLASS_VECTORS.
+
+    Raises:
+        InputError: data sets that do not fit each other, or vectors that do not fit the classes.
+    """
+    split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+    if not model_class(cfg.MODEL.META_ARCHITECTURE).uses_class_vectors:
+        return split, None
+    return split, load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
+
+
+def configured_model(cfg: CfgNode) -> SegmentationModel:
+    """The model with fresh weights, on MODEL.DEVICE.
+
+    Raises:
+        InputError: see :func:`configured_vocabulary`, :func:`pading.models.registry.build_model`.
+    """
+    return build_model(cfg, *configured_vocabulary(cfg))
