@@ -22,6 +22,7 @@ def add_pading_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg)
     _add_segmenter_keys(cfg)
     _add_zero_shot_keys(cfg)
+    _add_lseg_keys(cfg)
     _add_solver_keys(cfg)
 
 
@@ -201,6 +202,38 @@ def _add_zero_shot_keys(cfg: CfgNode) -> None:
     # Class weights of the classifier's cross-entropy; seen classes weigh 1.
     z.UNSEEN_WEIGHT = 5.0
     z.NO_OBJECT_WEIGHT = 0.1
+
+
+def _add_lseg_keys(cfg: CfgNode) -> None:
+    cfg.MODEL.LSEG = n = CfgNode()
+    # Backbone outputs of four scales that are fused; a TokenBackbone gives its own.
+    n.FEATURES = ["res2", "res3", "res4", "res5"]
+    # Width C of the fusion.
+    n.CHANNELS = 256
+    # Cosines are divided by it; whether it is trained (published: a constant).
+    n.TEMPERATURE = 0.07
+    n.LEARN_TEMPERATURE = False
+    # Spatial regularisation of the label maps: "none", "depthwise" or "bottleneck"; how often it is
+    # applied, what stands between ("lrelu", "relu", "tanh"), and whether all applications share
+    # one kernel, as published, or have one each.
+    n.BLOCK = "none"
+    n.BLOCK_DEPTH = 1
+    n.BLOCK_ACTIVATION = "lrelu"
+    n.BLOCK_SHARED = True
+
+    cfg.MODEL.TOKENS = t = CfgNode()
+    # MODEL.BACKBONE.NAME "TokenBackbone": a vision transformer of timm, by timm's name; what else
+    # timm.create_model is given, as names and values in turn.
+    t.NAME = "vit_large_patch16_384"
+    t.OPTIONS = []
+    # Blocks, from 0, after which tokens are taken.
+    t.TAPS = [5, 11, 17, 23]
+    # How learned positions fit other image sizes: "dpt" (bilinear) or "timm" (bicubic).
+    t.POSITION_RESIZE = "dpt"
+    # Channels of the four maps that are made of the tokens, the finest first; what becomes of the
+    # class token: "project", "ignore" or "add".
+    t.CHANNELS = [256, 512, 1024, 1024]
+    t.READOUT = "project"
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:

@@ -79,7 +79,7 @@ RULES: dict[str, Rule] = {
     "INPUT.MIN_SIZE_TEST": _NOT_NEGATIVE,
     "INPUT.MAX_SIZE_TEST": _COUNT,
     "INPUT.RANDOM_FLIP": _one_of("horizontal", "vertical", "none"),
-    "MODEL.META_ARCHITECTURE": _one_of("Mask2Former", "PADing"),
+    "MODEL.META_ARCHITECTURE": _one_of("Mask2Former", "PADing", "LSeg"),
     "MODEL.CLASS_VECTORS": _TEXT,
     "MODEL.PIXEL_MEAN": _CHANNELS,
     "MODEL.PIXEL_STD": Rule(lambda v: _CHANNELS.holds(v) and min(v) > 0, "3 numbers above 0"),

@@ -90,6 +90,11 @@ class Fusion(nn.Module):
             coarser = enlarged(stage(skip, coarser), finer.shape[-2:])
         return self.stages[0].refined(skips[0], coarser)
 
+    @property
+    def last_output(self) -> nn.Conv2d:
+        """The output's convolution that :meth:`forward` leaves to be merged."""
+        return self.stages[0].output
+
 
 def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear, corners on corners, as everywhere in DPT."""

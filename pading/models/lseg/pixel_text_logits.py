@@ -15,16 +15,13 @@ from torch.nn import functional as F
 
 from pading.models.lseg.fusion import enlarged
 
-PUBLISHED_TEMPERATURE = 0.07
-
 
 class PixelTextLogits(nn.Module):
     """The last two 1 x 1 convolutions, the norm and the product with texts."""
 
-    def __init__(self, dim: int, temperature: float, learned: bool = False) -> None:
+    def __init__(self, temperature: float, learned: bool = False) -> None:
         """
         Args:
-            dim: D, width of the text embeddings.
             temperature: cosines are divided by it.
             learned: whether it is a parameter, as CLIP's is; published: a constant.
         """
@@ -33,7 +30,6 @@ class PixelTextLogits(nn.Module):
         self.fixed_scale = 1 / temperature
         if learned:
             self.log_scale = nn.Parameter(torch.tensor(math.log(self.fixed_scale)))
-        self.dim = dim
 
     @property
     def scale(self) -> Tensor | float:

@@ -49,6 +49,7 @@ class ScaleReassembly(nn.Module):
         super().__init__()
         self.readout = ReadoutProjection(width) if readout == "project" else None
         self.adds_class_token = readout == "add"
+        self.channels = channels
         self.projection = nn.Conv2d(width, channels, 1)
         self.resize: nn.Module = nn.Identity()
         if factor > 1:

@@ -1,0 +1,201 @@
+"""LSeg: language-driven semantic segmentation (Li et al., ICLR 2022, arXiv 2201.03546).
+
+A network of images gives every pixel an embedding in the space of a text encoder; the score of a
+label is the cosine with its text's vector, over a temperature. Texts are encoded when class vectors
+are built, never here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pading.errors import InputError
+from pading.models.base import ParameterGroups
+from pading.models.lseg.checkpoint_names import LSEG_NAMES
+from pading.models.lseg.fusion import Fusion, enlarged
+from pading.models.lseg.pixel_text_logits import PixelTextLogits
+from pading.models.lseg.reassembly import Readout, Reassembly
+from pading.models.lseg.spatial_regularisation import SpatialRegularisation
+from pading.models.lseg.token_backbone import TokenBackbone
+from pading.models.pixel_classifier import PixelClassifier
+from pading.vocabulary.splits import ClassSplit
+
+
+@META_ARCH_REGISTRY.register()
+class LSeg(PixelClassifier):
+    """Images to a score of every label at every pixel."""
+
+    published_names = LSEG_NAMES
+    # Published checkpoints hold no vectors: labels are given with every call.
+    initialised_afresh = (("class_vectors",),)
+    beside_backbone = ("fusion.", "head.")
+    unused_settings = {
+        "SOLVER.WEIGHT_DECAY_NORM": "norms decay as all else does",
+        "SOLVER.WEIGHT_DECAY_EMBED": "embeddings decay as all else does",
+    }
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        features: Sequence[str],
+        reassembly: Reassembly | None,
+        channels: int,
+        temperature: float,
+        learn_temperature: bool,
+        spatial_regularisation: SpatialRegularisation | None,
+        **base: Any,
+    ) -> None:
+        """
+        Args:
+            backbone: gives maps of four scales, or tokens at four depths.
+            features: names of its outputs, the finest first.
+            reassembly: from tokens to maps.
+            channels: C, width of the fusion.
+            temperature: of the cosines.
+            learn_temperature: whether it is trained; published: a constant.
+            spatial_regularisation: a block on the label maps, or None.
+            base: see :class:`~pading.models.base.SegmentationModel`.
+        """
+        super().__init__(**base)
+        self.backbone = backbone
+        self.features = tuple(features)
+        self.reassembly = reassembly
+        shapes = backbone.output_shape()
+        widths = [shapes[name].channels for name in features]
+        if reassembly is not None:
+            widths = [scale.channels for scale in reassembly.scales]
+        self.fusion = Fusion(widths, channels)
+        self.head = nn.Conv2d(channels, self.class_vectors.shape[1], 1)
+        self.comparison = PixelTextLogits(temperature, learn_temperature)
+        self.spatial_regularisation = spatial_regularisation
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
+    ) -> dict[str, Any]:
+        section = cfg.MODEL.LSEG
+        backbone = build_backbone(cfg)
+        reassembly = None
+        if isinstance(backbone, TokenBackbone):
+            features = list(backbone.output_shape())
+            reassembly = _reassembly(backbone, cfg.MODEL.TOKENS)
+        else:
+            features = _scales(backbone, section.FEATURES)
+        block = None
+        if section.BLOCK != "none":
+            block = SpatialRegularisation(
+                section.BLOCK, section.BLOCK_DEPTH, section.BLOCK_ACTIVATION, section.BLOCK_SHARED
+            )
+        return {
+            **super().from_config(cfg, split, class_vectors),
+            "backbone": backbone,
+            "features": features,
+            "reassembly": reassembly,
+            "channels": section.CHANNELS,
+            "temperature": section.TEMPERATURE,
+            "learn_temperature": section.LEARN_TEMPERATURE,
+            "spatial_regularisation": block,
+        }
+
+    def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
+        """The backbone with its reassembly at a rate of its own; one decay for everything."""
+        solver = cfg.SOLVER
+        slow, fast = [], []
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                part = slow if name.startswith(("backbone.", "reassembly.")) else fast
+                part.append(parameter)
+        rates = (solver.BASE_LR * solver.BACKBONE_MULTIPLIER, solver.BASE_LR)
+        groups = [
+            {"params": part, "lr": rate, "weight_decay": solver.WEIGHT_DECAY}
+            for part, rate in zip((slow, fast), rates, strict=True)
+        ]
+        return {"model": ParameterGroups(groups)}
+
+    @property
+    def text(self) -> Tensor:
+        """(K, D) unit vectors of the classes."""
+        return F.normalize(self.class_vectors, dim=-1)
+
+    def network(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised pixels, any size -> logits (B, K, H, W)."""
+        padded = self._padded(images)
+        logits = self.label_maps(self.fused(padded), self.text)
+        height, width = images.shape[-2:]
+        return enlarged(logits, padded.shape[-2:])[..., :height, :width]
+
+    def fused(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C, H/4, W/4), before the fusion's last convolution."""
+        found = self.backbone(images)
+        pyramid = [found[name] for name in self.features]
+        return self.fusion(pyramid if self.reassembly is None else self.reassembly(pyramid))
+
+    def label_maps(self, fused: Tensor, text: Tensor) -> Tensor:
+        """Logits at half of the image's size, spatially regularised.
+
+        Args:
+            fused: (B, C, H/4, W/4).
+            text: (K, D) or (B, K, D).
+
+        Returns:
+            (B, K, H/2, W/2).
+        """
+        logits = self.comparison(fused, self.fusion.last_output, self.head, text)
+        if self.spatial_regularisation is not None:
+            logits = self.spatial_regularisation(logits)
+        return logits
+
+    @torch.no_grad()
+    def encode_pixels(self, image: Tensor) -> Tensor:
+        """Embeddings of an image's pixels in the space of the texts.
+
+        Args:
+            image: (3, H, W) in [0, 255], any size.
+
+        Returns:
+            (D, H, W), unit vectors.
+        """
+        pixels, _ = self.preprocess([{"image": image}])
+        padded = self._padded(pixels)
+        found = self.comparison.embeddings(
+            self.fused(padded), self.fusion.last_output, self.head
+        )
+        height, width = image.shape[-2:]
+        return F.normalize(enlarged(found, padded.shape[-2:])[0, :, :height, :width], dim=0)
+
+    def _padded(self, images: Tensor) -> Tensor:
+        shapes = self.backbone.output_shape()
+        coarsest = max(shapes[name].stride for name in self.features)
+        divisor = max(self.backbone.size_divisibility, coarsest)
+        height, width = images.shape[-2:]
+        if not (height % divisor or width % divisor):
+            return images
+        return F.pad(images, (0, -width % divisor, 0, -height % divisor))
+
+
+def _reassembly(backbone: TokenBackbone, section: CfgNode) -> Reassembly:
+    readout: Readout = section.READOUT
+    if readout != "ignore" and not backbone.has_class_token:
+        raise InputError(
+            f"MODEL.TOKENS.READOUT is {readout!r}, but {section.NAME} has no class token; "
+            "set it to 'ignore'"
+        )
+    return Reassembly(backbone.width, backbone.patch_size, section.CHANNELS, readout)
+
+
+def _scales(backbone: Backbone, wanted: Sequence[str]) -> list[str]:
+    shapes = backbone.output_shape()
+    missing = [name for name in wanted if name not in shapes]
+    if missing:
+        raise InputError(
+            f"MODEL.LSEG.FEATURES has {missing[0]!r}, which the backbone does not give; take some "
+            f"of {', '.join(shapes)}"
+        )
+    return sorted(wanted, key=lambda name: shapes[name].stride)
