@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from pading.data.catalogue import register_datasets
     from pading.models.mask2former import Mask2Former
     from pading.models.pading.stage_two import PADing
-    from pading.prediction import Predictor
+    from pading.prediction import Predictor, load
 
 _HOMES = {
     "Mask2Former": "pading.models.mask2former",
     "PADing": "pading.models.pading.stage_two",
     "Predictor": "pading.prediction",
     "SwinTransformer": "pading.backbones.swin",
+    "load": "pading.prediction",
     "load_config": "pading.config",
     "register_datasets": "pading.data.catalogue",
 }
@@ -32,6 +33,7 @@ __all__ = [
     "Predictor",
     "SwinTransformer",
     "__version__",
+    "load",
     "load_config",
     "register_datasets",
 ]

@@ -1,5 +1,6 @@
 """Fixtures of every test: fresh but reproducible randomness, and the optional reference data."""
 
+import json
 import os
 import random
 from pathlib import Path
@@ -84,4 +85,20 @@ def converted(stage_one: Path) -> Path:
 
     path = stage_one / "converted.pth"
     runs.convert(stage_one / "model_final.pth", path)
+    return path
+
+
+@pytest.fixture
+def split_file(tmp_path: Path) -> Path:
+    """Five classes: two seen things, an unseen thing, seen stuff, unseen stuff; ids with gaps."""
+    rows = [
+        (3, "cup", True, False),
+        (9, "fork", True, False),
+        (5, "spoon", True, True),
+        (20, "table", False, False),
+        (21, "floor", False, True),
+    ]
+    classes = [dict(zip(("id", "name", "isthing", "unseen"), row, strict=True)) for row in rows]
+    path = tmp_path / "kitchen.json"
+    path.write_text(json.dumps({"name": "kitchen", "classes": classes}))
     return path

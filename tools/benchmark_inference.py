@@ -11,6 +11,7 @@ compiled op is timed in mixed precision too.
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -65,8 +66,9 @@ def main() -> None:
     register_datasets(cfg)
     model = configured_model(cfg).eval()
     versions: dict[str, Version] = {name: (op, None) for name, op in _OPS.items()}
-    if model.inference_dtype is not None:
-        versions[cfg.MODEL.INFERENCE.DTYPE] = (_OPS["compiled op"], model.inference_dtype)
+    dtype = model.inference.dtype
+    if dtype is not None:
+        versions[cfg.MODEL.INFERENCE.DTYPE] = (_OPS["compiled op"], dtype)
     times = measure(model, versions, args.size, args.repeats)
     medians = {
         name: {stage: statistics.median(taken) for stage, taken in stages.items()}
@@ -108,7 +110,7 @@ def measure(
     times: dict[str, dict[str, list[float]]] = {name: {} for name in versions}
     for repeat in tqdm(range(repeats + 1), leave=False):
         for name, (op, dtype) in versions.items():
-            model.inference_dtype = dtype
+            model.inference = dataclasses.replace(model.inference, dtype=dtype)
             with mock.patch.object(pixel_decoder, "ms_deform_attn", op):
                 taken = _run(model, inputs, stages)
             if repeat > 0:

@@ -382,7 +382,7 @@ def config_from_yaml(text: str, source: str) -> CfgNode:
     cfg = get_cfg()
     add_pading_config(cfg)
     try:
-        settings = yaml.load(text, _PlainLoader)  # noqa: S506 (a SafeLoader)
+        settings = _PlainLoader(text).get_single_data()
         _check_extent(settings)
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError) as error:
         raise InputError(f"{source}: its configuration cannot be read: {error}") from error

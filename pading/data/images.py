@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from detectron2.data import detection_utils
 from panopticapi.utils import rgb2id
 from PIL import ExifTags, Image, ImageOps
 
@@ -69,11 +68,26 @@ def read_image(path: str, image_format: str = "RGB") -> np.ndarray:
         InputError: missing, damaged or no image, or one whose values have no fixed range.
     """
     with _opened(path) as image:
-        _require_range(path, image)
-        if image.mode in _MODES_OF_16_BITS:
-            grey = np.asarray(ImageOps.exif_transpose(image)) >> 8
-            return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-        return detection_utils.read_image(path, format=image_format)
+        pixels = upright_rgb(image, path)
+    return pixels if image_format == "RGB" else pixels[..., ::-1]
+
+
+def upright_rgb(image: Image.Image, name: str) -> np.ndarray:
+    """A PIL image as :func:`read_image` gives it, in RGB.
+
+    Args:
+        image: any mode.
+        name: for the message.
+
+    Raises:
+        InputError: its values have no fixed range.
+    """
+    _require_range(name, image)
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _MODES_OF_16_BITS:
+        grey = np.asarray(image) >> 8
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGB"))
 
 
 def _require_range(path: str, image: Image.Image) -> None:

@@ -1,6 +1,7 @@
 """A trained model as a function of one image."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,60 +11,26 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
 from pading.checkpoint.checkpointer import Checkpointer
+from pading.config import load_config
 from pading.config.settings import check_settings
 from pading.data.catalogue import register_datasets
-from pading.data.coco_formats import coco_detections, panoptic_segments
 from pading.data.mappers import build_augmentations
 from pading.engine.building import configured_model
 from pading.engine.environment import check_device
 from pading.engine.setup import check_weights
 from pading.errors import InputError
 from pading.models.base import SegmentationModel
-from pading.models.vocabulary_edits import add_classes
-from pading.visualize import (
-    SegmentMap,
-    draw_segments,
-    enlargement,
-    segments_of_detections,
-    segments_of_labels,
-)
+from pading.models.trained import load_trained, save_trained
+from pading.models.vocabulary_edits import add_classes, vectors_by_encoder
+from pading.prediction.images import Channels, ImageLike, as_rgb
+from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
+from pading.vocabulary.text_encoders import text_encoder
 
 # The masks of all queries are held at the size of the result: a photograph of 24 million pixels
 # would take ten gigabytes for them. Results of larger images are enlarged from this size.
 _MOST_PIXELS = 4_000_000
-
-
-@dataclass(frozen=True)
-class PanopticResult:
-    """Every pixel in at most one segment.
-
-    Args:
-        ids: H x W int32, 0 where there is no segment.
-        segments: "id", "category_id" and "score" of each.
-    """
-
-    ids: np.ndarray
-    segments: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The results of an image at its own size; None for a task that the model is not set to.
-
-    Classes are the "id" of the class split, which is the category id of the data set.
-
-    Args:
-        panoptic: segments that do not overlap.
-        instance: COCO's results: "category_id", "bbox" (x, y, width, height), "segmentation" (RLE)
-            and "score" of each.
-        semantic: H x W class ids, uint8 (uint16 where the split has an id above 255).
-    """
-
-    panoptic: PanopticResult | None
-    instance: list[dict[str, Any]] | None
-    semantic: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -90,11 +57,27 @@ class Preparation:
         }
 
 
-class Predictor:
-    """A trained model, ready for images.
+def load(
+    weights: str | os.PathLike[str], config: str = "", overrides: Sequence[str] = ()
+) -> "Predictor":
+    """A trained model, ready for images: ``pading.load("model_final.pth").predict("photo.jpg")``.
 
-        predictor = Predictor(load_config("configs/panoptic/PADing.yaml", ["MODEL.WEIGHTS", path]))
-        prediction = predictor(image)
+    Args:
+        weights: a checkpoint that training wrote, in which split, settings and vectors are; or any
+            other weights, together with ``config``.
+        config: name or path of a configuration, for weights that carry none (published ones).
+        overrides: configuration keys and values in turn, such as ``["MODEL.DEVICE", "cpu"]``.
+
+    Raises:
+        InputError: what of the weights or the configuration cannot work.
+    """
+    if not config:
+        return Predictor(*load_trained(weights, overrides))
+    return Predictor(load_config(config, [*overrides, "MODEL.WEIGHTS", os.fspath(weights)]))
+
+
+class Predictor:
+    """A trained model, ready for images; see :func:`load`.
 
     The tasks are those of MODEL.INFERENCE; the classes are ``split``'s, that of the data sets that
     the configuration names (their files are not needed).
@@ -129,40 +112,79 @@ class Predictor:
             T.AugmentationList(build_augmentations(cfg, is_train=False)), cfg.INPUT.FORMAT
         )
 
-    def __call__(self, image: np.ndarray) -> Prediction:
-        """
+    def __call__(self, image: ImageLike) -> Prediction:
+        """The results of one image, without scores; see :meth:`predict`."""
+        image, name = as_rgb(image)
+        return finish(self.infer(self.prepare(image)), self.split, image, name)
+
+    def predict(
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        channels: Channels = "RGB",
+        keep_scores: bool = True,
+    ) -> Any:
+        """The results of an image, or of each of several. Safe from several threads.
+
         Args:
-            image: H x W x 3, uint8, RGB.
+            images: an image, or a list of them: a path, a PIL image, an array (H, W), (H, W, 3) or
+                (H, W, 4), or a tensor (3, H, W); see :func:`~pading.prediction.images.as_rgb`.
+            channels: order of an array's or tensor's colours, "RGB" or "BGR" (OpenCV's).
+            keep_scores: keep what the results were chosen by, which takes memory.
+
+        Returns:
+            a :class:`~pading.prediction.result.Prediction`, or a list of them for a list.
 
         Raises:
-            InputError: another shape or type.
+            InputError: an image that cannot be read, or whose values have no one meaning.
         """
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise InputError(
-                f"an image is H x W x 3 of uint8 (RGB), not {' x '.join(map(str, image.shape))} "
-                f"of {image.dtype}"
-            )
-        height, width, _ = image.shape
-        return finish(self.infer(self.prepare(image)), self.split, (height, width))
+        if isinstance(images, (list, tuple)):
+            return [self.predict(image, channels, keep_scores) for image in images]
+        single: Any = images
+        image, name = as_rgb(single, channels)
+        raw = self.infer(self.prepare(image), keep_scores)
+        return finish(raw, self.split, image, name)
 
-    def add_classes(self, vectors: ClassVectors, stuff: Sequence[str] = ()) -> "Predictor":
+    def add_classes(
+        self,
+        names: ClassVectors | Sequence[str] = (),
+        stuff: Sequence[str] = (),
+        encoder: str = "minilm",
+    ) -> "Predictor":
         """A predictor that knows more classes, by their names; this one stays as it is.
 
-        :func:`pading.models.vocabulary_edits.vectors_by_encoder` makes the vectors out of names.
-
         Args:
-            vectors: of the new classes, from the encoder that made the model's.
-            stuff: those that are stuff.
+            names: new things; or vectors of all new classes, by the encoder that made the model's.
+            stuff: new stuff; of vectors, those that are stuff.
+            encoder: makes vectors of names; it must be the one that made the model's.
 
         Raises:
-            InputError: what :func:`pading.models.vocabulary_edits.add_classes` refuses.
+            InputError: what :func:`pading.models.vocabulary_edits.add_classes` refuses, another
+                encoder, or one that is not installed.
         """
-        return Predictor(self.cfg, add_classes(self.model, vectors, stuff))
+        if not isinstance(names, ClassVectors):
+            words = [*names, *stuff]
+            names = vectors_by_encoder(self.model, words, *text_encoder(encoder))
+        return Predictor(self.cfg, add_classes(self.model, names, stuff))
+
+    def save(self, path: str) -> list[str]:
+        """Write the model as a checkpoint, with its split and class vectors beside it.
+
+        Returns:
+            the KEY VALUE pairs that every command takes it with.
+
+        Raises:
+            InputError: what :func:`pading.models.trained.save_trained` refuses.
+        """
+        return save_trained(self.cfg, self.model, path)
 
     @torch.no_grad()
-    def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The model's results for what :class:`Preparation` gives, small, as NumPy arrays."""
+    def infer(self, inputs: dict[str, Any], keep_scores: bool = False) -> dict[str, Any]:
+        """The model's results for what :class:`Preparation` gives, small, as NumPy arrays.
+
+        Args:
+            inputs: of one image.
+            keep_scores: also give what the results were chosen by, under "scores".
+        """
         [output] = self.model([inputs])
         raw: dict[str, Any] = {}
         if "panoptic_seg" in output:
@@ -174,7 +196,9 @@ class Predictor:
             labels, scores = instances.pred_classes.tolist(), instances.scores.tolist()
             raw["instance"] = np.packbits(masks, axis=-1), masks.shape[-1], labels, scores
         if "sem_seg" in output:
-            raw["semantic"] = output["sem_seg"].argmax(0).short().cpu().numpy()
+            raw["semantic"] = output["sem_seg"].argmax(0).int().cpu().numpy()
+        if keep_scores:
+            raw["scores"] = _scores(output)
         return raw
 
     def draw(
@@ -184,67 +208,13 @@ class Predictor:
         return draw_prediction(image, prediction, self.split, min_score)
 
 
-def finish(raw: Mapping[str, Any], split: ClassSplit, size: tuple[int, int]) -> Prediction:
-    """From :meth:`Predictor.infer` to results at the size (height, width) of the image."""
-    panoptic, instance, semantic = None, None, None
-    if "panoptic" in raw:
-        ids, segments = raw["panoptic"]
-        panoptic = PanopticResult(_enlarged(ids, size), panoptic_segments(segments, split))
-    if "instance" in raw:
-        packed, width, labels, scores = raw["instance"]
-        instance = coco_detections(_unpacked(packed, width, size), labels, scores, split)
-    if "semantic" in raw:
-        class_ids = np.array([info.id for info in split.classes])
-        kind = np.min_scalar_type(class_ids.max())
-        semantic = _enlarged(class_ids.astype(kind)[raw["semantic"]], size)
-    return Prediction(panoptic, instance, semantic)
-
-
-def draw_prediction(
-    image: np.ndarray, prediction: Prediction, split: ClassSplit, min_score: float
-) -> dict[str, np.ndarray]:
-    """A picture for each task of the prediction; small images are enlarged for the labels.
-
-    Args:
-        image: H x W x 3, uint8, RGB.
-        prediction: of this image.
-        split: its classes.
-        min_score: instances that score less are not drawn.
-
-    Returns:
-        "panoptic", "instance", "semantic" -> H' x W' x 3, uint8, RGB.
-    """
-    size: tuple[int, int] = image.shape[:2]
-    maps = {}
-    if prediction.panoptic is not None:
-        segments = [
-            {"id": s["id"], "category_id": split.contiguous_id[s["category_id"]]}
-            for s in prediction.panoptic.segments
-        ]
-        maps["panoptic"] = SegmentMap(prediction.panoptic.ids, segments)
-    if prediction.instance is not None:
-        maps["instance"] = segments_of_detections(prediction.instance, split, size, min_score)
-    if prediction.semantic is not None:
-        labels = np.zeros(max(split.contiguous_id) + 1, dtype=np.uint16)
-        for category, index in split.contiguous_id.items():
-            labels[category] = index
-        maps["semantic"] = segments_of_labels(labels[prediction.semantic])
-    scale = enlargement(*size)
-    return {task: draw_segments(image, found, split, scale) for task, found in maps.items()}
-
-
-def _unpacked(packed: np.ndarray, width: int, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """One mask at a time: a hundred of a large photograph do not fit in memory."""
-    for bits in packed:
-        yield _enlarged(np.unpackbits(bits, axis=-1, count=width), size)
-
-
-def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """H x W values at another size, by the nearest."""
-    if values.shape == size:
-        return values
-    rows, columns = (
-        np.arange(wanted) * found // wanted
-        for wanted, found in zip(size, values.shape, strict=True)
-    )
-    return values[rows[:, None], columns]
+def _scores(output: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The scores of a model's output by task; see :class:`~pading.prediction.result.Scores`."""
+    found = {}
+    if "panoptic_scores" in output:
+        found["panoptic"] = output["panoptic_scores"].float().cpu().numpy()
+    if "instances" in output and output["instances"].has("class_scores"):
+        found["instance"] = output["instances"].class_scores.float().cpu().numpy()
+    if "sem_seg" in output:
+        found["semantic"] = output["sem_seg"].half().cpu().numpy()
+    return found

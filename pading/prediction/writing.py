@@ -13,7 +13,7 @@ from PIL import Image
 from pading.data.coco_formats import categories, panoptic_png
 from pading.errors import InputError
 from pading.files import replacing, write_json
-from pading.prediction.predictor import draw_prediction, finish
+from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.splits import ClassSplit
 
 TASKS = ("panoptic", "instance", "semantic")
@@ -69,8 +69,12 @@ class ImageWriter:
             image: H x W x 3, uint8, RGB.
             raw: of :meth:`~pading.prediction.predictor.Predictor.infer`.
         """
-        height, width = image.shape[:2]
-        found = finish(raw, self.split, (height, width))
+        return self.files(source, finish(raw, self.split, image, source.name))
+
+    def files(self, source: Source, found: Prediction) -> Record:
+        """Write the files of a prediction that has its image."""
+        assert found.image is not None
+        height, width = found.image.shape[:2]
         name = f"{source.name}.png"
         annotation = None
         if found.panoptic is not None:
@@ -85,7 +89,7 @@ class ImageWriter:
         if found.semantic is not None:
             self._save("semantic", name, found.semantic)
         if self.min_score is not None:
-            pictures = draw_prediction(image, found, self.split, self.min_score)
+            pictures = draw_prediction(found.image, found, self.split, self.min_score)
             for task, picture in pictures.items():
                 self._save(f"{task}_overlays", name, picture)
         return Record(
@@ -165,3 +169,24 @@ def collecting(folder: Path, split: ClassSplit, tasks: tuple[str, ...]) -> Itera
         collection = Collection(folder, split, file)
         yield collection
         collection.write(tasks)
+
+
+def save_prediction(prediction: Prediction, folder: str | Path, min_score: float) -> None:
+    """Write the files of one prediction, as ``pading predict`` writes those of many.
+
+    Args:
+        prediction: has its image.
+        folder: is made where missing.
+        min_score: instances that score less are not drawn.
+
+    Raises:
+        InputError: it cannot be written, or the prediction has no image.
+    """
+    if prediction.image is None or prediction.split is None:
+        raise InputError("this prediction has no image; Predictor.predict gives one that has")
+    tasks = tuple(task for task in TASKS if getattr(prediction, task) is not None)
+    source = Source(Path(prediction.name), prediction.name, prediction.name)
+    folder = Path(folder)
+    with collecting(folder, prediction.split, tasks) as collection:
+        writer = ImageWriter(folder, prediction.split, min_score)
+        collection.add(writer.files(source, prediction))

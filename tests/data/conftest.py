@@ -33,22 +33,6 @@ class MiniaturePanoptic:
 
 
 @pytest.fixture
-def split_file(tmp_path: Path) -> Path:
-    """Five classes: two seen things, an unseen thing, seen stuff, unseen stuff; ids with gaps."""
-    rows = [
-        (3, "cup", True, False),
-        (9, "fork", True, False),
-        (5, "spoon", True, True),
-        (20, "table", False, False),
-        (21, "floor", False, True),
-    ]
-    classes = [dict(zip(("id", "name", "isthing", "unseen"), row, strict=True)) for row in rows]
-    path = tmp_path / "kitchen.json"
-    path.write_text(json.dumps({"name": "kitchen", "classes": classes}))
-    return path
-
-
-@pytest.fixture
 def make_panoptic(tmp_path: Path, rng: torch.Generator, split_file: Path) -> Any:
     """Give ``make(labels, name)``, which writes a data set: one image per list of class ids."""
 

@@ -205,4 +205,4 @@ def test_a_recording_without_its_outputs(
 ) -> None:
     np.savez(tmp_path / "r.npz", image_rgb=np.zeros((4, 4, 3), np.uint8))
     assert check(monkeypatch, tmp_path / "r.npz") == 2
-    assert "the array 'pred_logits' is missing" in capsys.readouterr().err
+    assert "the array 'opts' is missing" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """All three tasks on a few synthetic scenes, by the demo's own sequence of commands."""
 
-import importlib
 import json
 import math
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run_here(script: Path, *arguments: object) -> None:
         if script.stem != "prepare_shapes":
-            run(importlib.import_module(script.stem).main, *arguments)
+            run(lambda: runpy.run_path(str(script), run_name="__main__"), *arguments)
 
     monkeypatch.setattr(demo, "run", run_here)
 

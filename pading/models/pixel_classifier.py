@@ -1,0 +1,129 @@
+"""What systems share that classify every pixel by class vectors, rather than queries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pading.data.masks import IGNORE_LABEL
+from pading.errors import InputError
+from pading.inference.calibration import calibrated
+from pading.inference.views import look_at
+from pading.models.base import SegmentationModel
+from pading.structures import ImageSizes
+from pading.vocabulary.splits import ClassSplit
+
+Self = TypeVar("Self", bound="PixelClassifier")
+
+
+class PixelClassifier(SegmentationModel):
+    """Images to a score of every class at every pixel; semantic results alone.
+
+    A system defines :meth:`network`. The classes are rows of ``class_vectors``, so others take
+    their place without training. Training sees the seen classes alone.
+    """
+
+    learns_from = "labels"
+    gives = ("semantic",)
+    uses_class_vectors = True
+    class_vectors: Tensor
+
+    def network(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised pixels to class scores (B, K, h, w): logits, of any size."""
+        raise NotImplementedError
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Scores (..., K, h, w) to what is calibrated and compared; by default a softmax over K."""
+        return scores.softmax(-3)
+
+    def targets(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> Tensor:
+        """Label maps (B, H, W) int64 at the padded size; padding is ignored.
+
+        Raises:
+            InputError: an image shows an unseen class in training.
+        """
+        height, width = sizes.padded
+        maps = []
+        unseen = torch.tensor(self.split.unseen, device=self.device)
+        for image in batch:
+            labels = image["sem_seg"].to(self.device)
+            shown = labels[torch.isin(labels, unseen)]
+            if len(shown):
+                raise InputError(
+                    f"{image.get('file_name', 'image')}: the unseen class "
+                    f"{self.split.names[int(shown[0])]!r} in training; use a data set that is "
+                    "declared seen_only, in which its pixels are ignored"
+                )
+            below, beside = height - labels.shape[0], width - labels.shape[1]
+            maps.append(F.pad(labels, (0, beside, 0, below), value=IGNORE_LABEL))
+        return torch.stack(maps)
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy over the seen classes, at the size of the labels.
+
+        Ignored pixels are left out; a batch of nothing else has the loss 0.
+        """
+        seen = torch.tensor(self.split.seen, device=outputs.device)
+        scores = F.interpolate(
+            outputs[:, seen].float(), targets.shape[-2:], mode="bilinear", align_corners=False
+        )
+        rows = torch.full((IGNORE_LABEL + 1,), -1, device=outputs.device)
+        rows[seen] = torch.arange(len(seen), device=outputs.device)
+        labels = rows[targets]
+        loss = F.cross_entropy(scores, labels, ignore_index=-1, reduction="sum")
+        return {"loss_pixels": loss / (labels >= 0).sum().clamp_min(1)}
+
+    def infer(self, batch: list[dict]) -> list[dict]:
+        """Results of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say."""
+        results = []
+        for image in batch:
+            pixels, sizes = self.preprocess([image])
+            with self.mixed_precision():
+                scores = look_at(self.network, pixels, self.inference)
+            results += self.results(scores, sizes)
+        return results
+
+    def results(self, outputs: Tensor, sizes: ImageSizes) -> list[dict]:
+        """``sem_seg``: (K, H, W) at the wanted size."""
+        found = []
+        for scores, size, wanted in zip(outputs, sizes.images, sizes.wanted, strict=True):
+            at_size = F.interpolate(
+                scores[None].float(), sizes.padded, mode="bilinear", align_corners=False
+            )[..., : size[0], : size[1]]
+            chances = calibrated(
+                self.probabilities(at_size[0]), self.split.seen, self.inference.seen_bias
+            )
+            at_wanted = F.interpolate(chances[None], wanted, mode="bilinear", align_corners=False)
+            found.append({"sem_seg": at_wanted[0]})
+        return found
+
+    def with_classes(
+        self: Self,
+        split: ClassSplit,
+        class_vectors: Tensor,
+        rows: Sequence[int | None],
+        seed: int = 0,
+    ) -> Self:
+        """A class is a row of the class vectors: nothing is learned."""
+        return self.with_vocabulary(split, class_vectors)
+
+    def with_vocabulary(self: Self, split: ClassSplit, class_vectors: Tensor) -> Self:
+        """The same weights with another list of classes.
+
+        Args:
+            split: the classes.
+            class_vectors: (K', d) in their order.
+        """
+        other = _shallow(self)
+        other.split = split
+        other.class_vectors = class_vectors.to(self.class_vectors)
+        return other
+
+
+def _shallow(model: Self) -> Self:
+    """A model with the same weights (not copies of them) and a vocabulary of its own."""
+    other = model.__class__.__new__(model.__class__)
+    other.__dict__ = {**model.__dict__, "_buffers": dict(model._buffers)}
+    return other
