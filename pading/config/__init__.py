@@ -241,6 +241,12 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"
     # Learning rate of the backbone relative to BASE_LR.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    # Images in a batch that the learning rates are meant for: they are scaled in proportion to
+    # SOLVER.IMS_PER_BATCH. 0: they are as they are given.
+    cfg.SOLVER.REFERENCE_BATCH = 0
+    # Power of the schedule "WarmupPolyLR": the rate is (1 - iteration / MAX_ITER) ** power of its
+    # base.
+    cfg.SOLVER.POLY_LR_POWER = 0.9
     # Weight decay of embeddings (queries, levels, positions).
     cfg.SOLVER.WEIGHT_DECAY_EMBED = 0.0
     # Learning rate of stage 2's generator (Adam).

@@ -1,12 +1,12 @@
 """What a recording of the published LSeg holds, and the model that it describes, in our terms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import timm
 import torch
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor
@@ -17,6 +17,7 @@ from pading.errors import InputError
 from pading.files import write_json
 from pading.models.lseg.lseg import LSeg
 from pading.models.registry import build_model
+from pading.vocabulary.clip_text import build_text_tower
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 from research.parity.recording import Recording
 
@@ -46,7 +47,16 @@ class LSegRecording(Recording):
         """Whether every image has a pair of labels of its own."""
         return "images_rgb" in self
 
-    def built(self, vectors: Tensor, block: str = "none", activation: str = "lrelu", depth: int = 1) -> LSeg:
+    def configuration(self, settings: Mapping[str, Any]) -> CfgNode:
+        """Our configuration of the recorded network, with further settings."""
+        base = self._folder / f"{self.name}.yaml"
+        write_json(base, {})  # JSON is YAML
+        every = {**self._network_settings(), **settings}
+        return load_config(str(base), [str(part) for pair in every.items() for part in pair])
+
+    def built(
+        self, vectors: Tensor, block: str = "none", activation: str = "lrelu", depth: int = 1
+    ) -> LSeg:
         """Our LSeg with the recorded weights, loaded as a published checkpoint is.
 
         Args:
@@ -56,34 +66,39 @@ class LSegRecording(Recording):
         Raises:
             InputError: the weights do not fit the recorded architecture.
         """
-        settings = {
-            **self._backbone_settings(),
-            "MODEL.META_ARCHITECTURE": "LSeg",
-            "MODEL.DEVICE": "cpu",
-            "MODEL.PIXEL_MEAN": [255 * value for value in self.options["mean"]],
-            "MODEL.PIXEL_STD": [255 * value for value in self.options["std"]],
-            "MODEL.LSEG.CHANNELS": self.options["features"],
-            "MODEL.LSEG.TEMPERATURE": 1 / self.options["logit_scale"],
-            "MODEL.LSEG.BLOCK": block,
-            "MODEL.LSEG.BLOCK_ACTIVATION": activation,
-            "MODEL.LSEG.BLOCK_DEPTH": depth,
-            "MODEL.INFERENCE.PANOPTIC_ON": False,
-            "MODEL.INFERENCE.SEMANTIC_ON": True,
-        }
-        base = self._folder / f"{self.name}.yaml"
-        write_json(base, {})
-        pairs = [str(part) for pair in settings.items() for part in pair]
-        cfg = load_config(str(base), pairs)
-        names = [f"label {i}" for i in range(len(vectors))]
-        split = ClassSplit(
-            self.name, tuple(ClassInfo(i + 1, name, True, False) for i, name in enumerate(names))
+        cfg = self.configuration(
+            {
+                "MODEL.LSEG.BLOCK": block,
+                "MODEL.LSEG.BLOCK_ACTIVATION": activation,
+                "MODEL.LSEG.BLOCK_DEPTH": depth,
+            }
         )
-        model = build_model(cfg, split, vectors)
+        classes = tuple(
+            ClassInfo(i + 1, f"label {i}", isthing=True, unseen=False) for i in range(len(vectors))
+        )
+        model = build_model(cfg, ClassSplit(self.name, classes), vectors)
         assert isinstance(model, LSeg)
         checkpoint = self._folder / f"{self.name}.ckpt"
         torch.save({"state_dict": self._state(block != "none")}, checkpoint)
         Checkpointer(model).load(str(checkpoint))
         return model.eval()
+
+    @cached_property
+    def text_tower(self) -> Any:
+        """CLIP's text tower out of the recorded weights."""
+        text = self.options["text"]
+        keys = ("width", "heads", "layers", "context_length", "vocab_size")
+        config = {
+            "embed_dim": text["embed_dim"],
+            "quick_gelu": True,
+            "text_cfg": {key: text[key] for key in keys},
+        }
+        return build_text_tower(self.weights(), config, str(self.path))
+
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """(..., length) -> (..., D), not made unit."""
+        found = self.text_tower(tokens.flatten(0, -2).long())
+        return found.unflatten(0, tokens.shape[:-1])
 
     def images(self, name: str) -> Tensor:
         """(B, 3, H, W) in [0, 255]."""
@@ -103,6 +118,20 @@ class LSegRecording(Recording):
                 if name.startswith(BLOCK_WEIGHTS)
             }
         return state
+
+    def _network_settings(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            **self._backbone_settings(),
+            "MODEL.META_ARCHITECTURE": "LSeg",
+            "MODEL.DEVICE": "cpu",
+            "MODEL.PIXEL_MEAN": [255 * value for value in options["mean"]],
+            "MODEL.PIXEL_STD": [255 * value for value in options["std"]],
+            "MODEL.LSEG.CHANNELS": options["features"],
+            "MODEL.LSEG.TEMPERATURE": 1 / options["logit_scale"],
+            "MODEL.INFERENCE.PANOPTIC_ON": False,
+            "MODEL.INFERENCE.SEMANTIC_ON": True,
+        }
 
     def _backbone_settings(self) -> dict[str, Any]:
         options = self.options

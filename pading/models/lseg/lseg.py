@@ -18,6 +18,7 @@ from pading.errors import InputError
 from pading.models.base import ParameterGroups
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
+from pading.models.lseg.multiscale import multiscale_scores
 from pading.models.lseg.pixel_text_logits import PixelTextLogits
 from pading.models.lseg.reassembly import Readout, Reassembly
 from pading.models.lseg.spatial_regularisation import SpatialRegularisation
@@ -169,6 +170,47 @@ class LSeg(PixelClassifier):
         )
         height, width = image.shape[-2:]
         return F.normalize(enlarged(found, padded.shape[-2:])[0, :, :height, :width], dim=0)
+
+    def multiscale(
+        self,
+        image: Tensor,
+        base_size: int,
+        window: tuple[int, int],
+        scales: Sequence[float],
+        flip: bool,
+    ) -> Tensor:
+        """Logits as LSeg's evaluation takes them.
+
+        Args:
+            image: (1, 3, H, W), normalised.
+            base_size: longer side at scale 1.
+            window: side and stride of the windows.
+            scales, flip: the views.
+
+        Returns:
+            (1, K, H, W), the mean over the views.
+        """
+        return multiscale_scores(
+            self.network,
+            image,
+            base_size=base_size,
+            crop=window[0],
+            stride=window[1],
+            scales=scales,
+            flip=flip,
+            black=-self.pixel_mean / self.pixel_std,
+        )
+
+    def pair_losses(self, images: Tensor, text: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy where every image has labels of its own.
+
+        Args:
+            images: (B, 3, H, W), normalised; multiples of what the network needs.
+            text: (B, K, D) unit vectors.
+            targets: (B, H, W) int64, below K.
+        """
+        logits = enlarged(self.label_maps(self.fused(images), text), images.shape[-2:])
+        return {"loss_pixels": F.cross_entropy(logits.float(), targets)}
 
     def _padded(self, images: Tensor) -> Tensor:
         shapes = self.backbone.output_shape()
