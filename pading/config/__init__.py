@@ -220,6 +220,15 @@ def _add_lseg_keys(cfg: CfgNode) -> None:
     n.BLOCK_DEPTH = 1
     n.BLOCK_ACTIVATION = "lrelu"
     n.BLOCK_SHARED = True
+    # Several scales as LSeg's evaluation has them: MODEL.INFERENCE.SCALES of this length of the
+    # longer side, square windows at MODEL.INFERENCE.STRIDE, padded with black. 0: as everywhere.
+    n.BASE_SIZE = 0
+
+    cfg.MODEL.CONVNET = c = CfgNode()
+    # MODEL.BACKBONE.NAME "PlainConvNet": channels of its stages, which give res1 (stride 2), res2,
+    # ..., and the convolutions of each.
+    c.WIDTHS = [32, 64, 128, 256]
+    c.DEPTH = 2
 
     cfg.MODEL.TOKENS = t = CfgNode()
     # MODEL.BACKBONE.NAME "TokenBackbone": a vision transformer of timm, by timm's name; what else

@@ -65,6 +65,7 @@ _FEATURES = _list_of(_TEXT)
 _STAGES = ("res2", "res3", "res4", "res5")
 
 _SEG, _GEN, _ZSL, _SWIN = "MODEL.SEGMENTER.", "MODEL.GENERATOR.", "MODEL.ZERO_SHOT.", "MODEL.SWIN."
+_LSEG = "MODEL.LSEG."
 RULES: dict[str, Rule] = {
     "DATASETS.TRAIN": _list_of(_TEXT, 0),
     "DATASETS.TEST": _list_of(_TEXT, 0),
@@ -126,6 +127,26 @@ RULES: dict[str, Rule] = {
     _SWIN + "MLP_RATIO": _POSITIVE,
     _SWIN + "DROP_PATH_RATE": _DROPOUT,
     _SWIN + "OUT_FEATURES": _FEATURES,
+    _LSEG + "FEATURES": _FEATURES,
+    _LSEG + "CHANNELS": _COUNT,
+    _LSEG + "TEMPERATURE": _POSITIVE,
+    _LSEG + "BLOCK": _one_of("none", "depthwise", "bottleneck"),
+    _LSEG + "BLOCK_DEPTH": _COUNT,
+    _LSEG + "BLOCK_ACTIVATION": _one_of("lrelu", "relu", "tanh"),
+    _LSEG + "BASE_SIZE": _NOT_NEGATIVE,
+    "MODEL.CONVNET.WIDTHS": _list_of(_COUNT),
+    "MODEL.CONVNET.DEPTH": _COUNT,
+    "MODEL.TOKENS.NAME": _TEXT,
+    "MODEL.TOKENS.OPTIONS": Rule(
+        lambda v: isinstance(v, (list, tuple)) and len(v) % 2 == 0,
+        "a list of names and values in turn",
+    ),
+    "MODEL.TOKENS.TAPS": _list_of(_NOT_NEGATIVE, 4),
+    "MODEL.TOKENS.POSITION_RESIZE": _one_of("dpt", "timm"),
+    "MODEL.TOKENS.CHANNELS": Rule(
+        lambda v: _list_of(_COUNT, 4).holds(v) and len(v) == 4, "4 numbers, one per scale"
+    ),
+    "MODEL.TOKENS.READOUT": _one_of("project", "ignore", "add"),
     _GEN + "NAME": _one_of("primitives", "mlp"),
     **{_GEN + key: _COUNT for key in ("NUM_PRIMITIVES", "NUM_LAYERS", "NUM_HEADS", "FFN_DIM")},
     _GEN + "DROPOUT": _DROPOUT,

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 
+from detectron2.layers import NaiveSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class ResidualUnit(nn.Module):
-    """x + BN(conv(ReLU(BN(conv(ReLU(x)))))), with 3 x 3 convolutions."""
+    """x + BN(conv(ReLU(BN(conv(ReLU(x)))))), with 3 x 3 convolutions.
+
+    Batch statistics are those of all processes.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = NaiveSyncBatchNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = NaiveSyncBatchNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""

@@ -5,15 +5,18 @@ label is the cosine with its text's vector, over a temperature. Texts are encode
 are built, never here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import pading.backbones.plain_convnet  # noqa: F401  (registers it)
+from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.models.base import ParameterGroups
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
@@ -51,6 +54,7 @@ class LSeg(PixelClassifier):
         temperature: float,
         learn_temperature: bool,
         spatial_regularisation: SpatialRegularisation | None,
+        base_size: int = 0,
         **base: Any,
     ) -> None:
         """
@@ -62,6 +66,7 @@ class LSeg(PixelClassifier):
             temperature: of the cosines.
             learn_temperature: whether it is trained; published: a constant.
             spatial_regularisation: a block on the label maps, or None.
+            base_size: longer side of images at scale 1, as LSeg's evaluation has it; 0: their own.
             base: see :class:`~pading.models.base.SegmentationModel`.
         """
         super().__init__(**base)
@@ -76,6 +81,7 @@ class LSeg(PixelClassifier):
         self.head = nn.Conv2d(channels, self.class_vectors.shape[1], 1)
         self.comparison = PixelTextLogits(temperature, learn_temperature)
         self.spatial_regularisation = spatial_regularisation
+        self.base_size = base_size
 
     @classmethod
     def from_config(
@@ -103,6 +109,7 @@ class LSeg(PixelClassifier):
             "temperature": section.TEMPERATURE,
             "learn_temperature": section.LEARN_TEMPERATURE,
             "spatial_regularisation": block,
+            "base_size": section.BASE_SIZE,
         }
 
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
@@ -127,10 +134,56 @@ class LSeg(PixelClassifier):
 
     def network(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels, any size -> logits (B, K, H, W)."""
+        return self.logits(images, self.text)
+
+    def logits(self, images: Tensor, text: Tensor) -> Tensor:
+        """Logits of any labels.
+
+        Args:
+            images: (B, 3, H, W) normalised pixels, any size.
+            text: (K, D) unit vectors, or (B, K, D) where every image has labels of its own.
+
+        Returns:
+            (B, K, H, W).
+        """
         padded = self._padded(images)
-        logits = self.label_maps(self.fused(padded), self.text)
-        height, width = images.shape[-2:]
-        return enlarged(logits, padded.shape[-2:])[..., :height, :width]
+        found = enlarged(self.label_maps(self.fused(padded), text), padded.shape[-2:])
+        return found[..., : images.shape[-2], : images.shape[-1]]
+
+    def training_losses(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Cross-entropy over the seen labels, whose rows alone are computed.
+
+        Ignored pixels are left out; a batch of nothing else has the loss 0.
+        """
+        images, sizes = self.preprocess(batch)
+        labels = self.seen_rows(self.targets(batch, sizes))
+        scores = self.logits(images, self.text[list(self.split.seen)])
+        loss = F.cross_entropy(scores.float(), labels, ignore_index=-1, reduction="sum")
+        return {"loss_pixels": loss / _pixels_per_process(labels)}
+
+    def seen_rows(self, targets: Tensor) -> Tensor:
+        """Labels as rows of the seen classes; -1 for everything else."""
+        rows = torch.full((IGNORE_LABEL + 1,), -1, device=targets.device)
+        seen = torch.tensor(self.split.seen, device=targets.device)
+        rows[seen] = torch.arange(len(seen), device=targets.device)
+        return rows[targets]
+
+    def infer(self, batch: list[dict]) -> list[dict]:
+        """As everywhere, or as LSeg's evaluation looks at images where BASE_SIZE asks for it."""
+        if not self.base_size:
+            return super().infer(batch)
+        results = []
+        for image in batch:
+            pixels, sizes = self.preprocess([image])
+            settings = self.inference
+            side = settings.window[0] if settings.window else self.base_size
+            stride = settings.stride[0] if settings.stride else side
+            with self.mixed_precision():
+                scores = self.multiscale(
+                    pixels, self.base_size, (side, stride), settings.scales, settings.flip
+                )
+            results += self.results(scores, sizes)
+        return results
 
     def fused(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H/4, W/4), before the fusion's last convolution."""
@@ -220,6 +273,19 @@ class LSeg(PixelClassifier):
         if not (height % divisor or width % divisor):
             return images
         return F.pad(images, (0, -width % divisor, 0, -height % divisor))
+
+
+def _pixels_per_process(labels: Tensor) -> Tensor:
+    """Labelled pixels, at least 1: of all processes together, by their number.
+
+    So several processes, whose gradients are averaged, have the loss of one that sees all images.
+    """
+    count = (labels >= 0).sum().float()
+    processes = comm.get_world_size()
+    if processes > 1:
+        torch.distributed.all_reduce(count)
+        count /= processes
+    return count.clamp_min(1 / processes)
 
 
 def _reassembly(backbone: TokenBackbone, section: CfgNode) -> Reassembly:

@@ -1,10 +1,10 @@
-"""Embeddings of pixels, and their products with those of texts, without a large map of embeddings.
+"""Embeddings of pixels, and their products with those of texts, without a map of embeddings.
 
 The published network enlarges C channels twofold, convolves them to D (C -> C, then C -> D), makes
 every pixel's vector unit, and multiplies it with K texts. All but the norm is linear. So here, at a
 quarter of the pixels, C channels go to K products at once; these are enlarged, and divided by the
-norm, which needs no enlarged embedding either: that of a bilinear mixture of four neighbours follows
-from the products among them, which are four maps of numbers for the whole image.
+norm, which needs no embedding either: that of a bilinear mixture of four neighbours follows from the
+products among them: four maps of numbers, out of C + 1 channels that have them.
 """
 
 import math
@@ -50,7 +50,8 @@ class PixelTextLogits(nn.Module):
         size = (2 * fused.shape[-2], 2 * fused.shape[-1])
         weight, bias = merged(output, head)
         products = _products(fused, text @ weight, text @ bias)
-        norm = mixture_norm(F.conv2d(fused, weight[..., None, None], bias), size)
+        root, rest = isometric(weight, bias)
+        norm = mixture_norm(F.conv2d(fused, root[..., None, None], rest), size)
         return enlarged(products, size) * (self.scale / norm)
 
     def embeddings(self, fused: Tensor, output: nn.Conv2d, head: nn.Conv2d) -> Tensor:
@@ -61,10 +62,10 @@ class PixelTextLogits(nn.Module):
 
 
 def merged(output: nn.Conv2d, head: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight (D, C) and bias (D,) of one 1 x 1 convolution behind another."""
+    """Weight (D, C) and bias (D,) of one 1 x 1 convolution behind another; both have a bias."""
     outer = head.weight.flatten(1)
-    weight, bias = outer @ output.weight.flatten(1), outer @ output.bias
-    return weight, bias if head.bias is None else bias + head.bias
+    assert output.bias is not None and head.bias is not None
+    return outer @ output.weight.flatten(1), outer @ output.bias + head.bias
 
 
 def _products(fused: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -73,6 +74,32 @@ def _products(fused: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.conv2d(fused, weight[..., None, None], bias)
     flat = torch.baddbmm(bias[..., None], weight, fused.flatten(2))
     return flat.unflatten(2, fused.shape[-2:])
+
+
+def isometric(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A 1 x 1 convolution to few channels with the same products between any two pixels.
+
+    With the Cholesky factor L of the Gram matrix of (W, b), (W x + b) . (W y + b) is
+    (L' (x, 1)) . (L' (y, 1)): C + 1 channels instead of D.
+
+    Args:
+        weight, bias: (D, C) and (D,).
+
+    Returns:
+        weight and bias of as many channels as are needed. An exported graph, to which a
+        factorisation is foreign, has all of them.
+    """
+    dim, channels = weight.shape
+    if dim <= channels + 1 or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        return weight, bias
+    both = torch.cat((weight, bias[:, None]), dim=1)
+    exact = both.double() if both.device.type != "mps" else both  # which has no float64
+    gram = exact.T @ exact
+    # Beyond all rounding that follows; it keeps a matrix of lower rank positive.
+    jitter = gram.diagonal().mean().detach() * 10 * torch.finfo(gram.dtype).eps
+    eye = torch.eye(channels + 1, dtype=gram.dtype, device=gram.device)
+    root = torch.linalg.cholesky_ex(gram + jitter * eye).L.T.to(weight.dtype)
+    return root[:, :-1], root[:, -1]
 
 
 def mixture_norm(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,29 +112,42 @@ def mixture_norm(x: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (B, 1, *size): what ``enlarged(x, size).norm(dim=1, keepdim=True)`` gives.
     """
-    rows, row_share = _neighbours(x.shape[-2], size[0], x)
-    columns, column_share = _neighbours(x.shape[-1], size[1], x)
-    beside = F.pad((x[..., :-1] * x[..., 1:]).sum(1), (0, 1))
-    under = F.pad((x[..., :-1, :] * x[..., 1:, :]).sum(1), (0, 0, 0, 1))
-    diagonal = F.pad((x[..., :-1, :-1] * x[..., 1:, 1:]).sum(1), (0, 1, 0, 1))
-    counter = F.pad((x[..., :-1, 1:] * x[..., 1:, :-1]).sum(1), (0, 1, 0, 1))
-    products = torch.stack(((x * x).sum(1), beside, under, diagonal + counter))
+    own, beside, under, crossing = _neighbour_products(x)
     # Rows first: with shares p above and q below, the mixture of two rows has as products of a
     # column with itself pp aa + 2 pq ab + qq bb, and of two columns likewise. What lies behind the
     # border has no share.
-    below = F.pad(products[:2], (0, 0, 0, 1))[..., 1:, :]
-    q = row_share[:, None]
+    rows, q = _neighbours(x.shape[-2], size[0], x)
+    q = q[:, None]
     p = 1 - q
-    own, beside, under, crossing = products[..., rows, :]
-    own_below, beside_below = below[0][..., rows, :], below[1][..., rows, :]
-    column = p * p * own + 2 * p * q * under + q * q * own_below
-    pair = p * p * beside + p * q * crossing + q * q * beside_below
-    following = F.pad(column, (0, 1))[..., 1:]
-    q = column_share
+    column = p * p * own[:, rows] + 2 * p * q * under[:, rows] + q * q * _next(own, 1)[:, rows]
+    pair = p * p * beside[:, rows] + p * q * crossing[:, rows]
+    pair = pair + q * q * _next(beside, 1)[:, rows]
+    columns, q = _neighbours(x.shape[-1], size[1], x)
     p = 1 - q
     squared = p * p * column[..., columns] + 2 * p * q * pair[..., columns]
-    squared = squared + q * q * following[..., columns]
+    squared = squared + q * q * _next(column, 2)[..., columns]
     return squared.clamp_min(torch.finfo(x.dtype).tiny).sqrt()[:, None]
+
+
+def _neighbour_products(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Products of neighbouring pixels, (B, h, w) each, 0 where there is no neighbour.
+
+    Of every pixel with itself, with the right one, with the lower one; and of both diagonals of
+    the four pixels that begin here, summed.
+    """
+    beside = (x[..., :-1] * x[..., 1:]).sum(1)
+    under = (x[..., :-1, :] * x[..., 1:, :]).sum(1)
+    falling = (x[..., :-1, :-1] * x[..., 1:, 1:]).sum(1)
+    rising = (x[..., :-1, 1:] * x[..., 1:, :-1]).sum(1)
+    crossing = F.pad(falling + rising, (0, 1, 0, 1))
+    return (x * x).sum(1), F.pad(beside, (0, 1)), F.pad(under, (0, 0, 0, 1)), crossing
+
+
+def _next(x: Tensor, dim: int) -> Tensor:
+    """(B, h, w) with every value's successor along an axis in its place; 0 behind the last."""
+    if dim == 1:
+        return F.pad(x[:, 1:], (0, 0, 0, 1))
+    return F.pad(x[..., 1:], (0, 1))
 
 
 def _neighbours(length: int, wanted: int, like: Tensor) -> tuple[Tensor, Tensor]:
