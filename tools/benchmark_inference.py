@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
-from pading.config.settings import check_settings
+from pading.config import check_settings
 from pading.engine.building import configured_model
 from pading.errors import InputError, exit_on_input_error
 from pading.layers import pixel_decoder

@@ -70,7 +70,15 @@ class Checkpointer(DetectionCheckpointer):
         self._path = filename
         checkpoint = read_weights(filename)
         # A backbone alone (ImageNet weights) has names that Detectron2 matches by their endings.
-        checkpoint["matching_heuristics"] = is_backbone_alone(checkpoint["model"], type(self.model))
+        alone = is_backbone_alone(checkpoint["model"], type(self.model))
+        own_weights = getattr(getattr(self.model, "backbone", None), "own_weights", None)
+        if alone and own_weights is not None:
+            try:
+                found = own_weights(checkpoint["model"])
+            except InputError as error:
+                raise InputError(f"{filename}: {error}") from error
+            checkpoint["model"] = {f"backbone.{name}": value for name, value in found.items()}
+        checkpoint["matching_heuristics"] = alone
         return checkpoint
 
     def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:

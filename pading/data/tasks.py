@@ -34,14 +34,11 @@ def instance_setting(cfg: CfgNode) -> Setting:
     """Which classes instances may have, and are scored: all ("gzsi") or the unseen ("zsi").
 
     Raises:
-        InputError: MODEL.INFERENCE.INSTANCE_SETTING is neither; or it is "zsi" for a model whose
-            class head knows no unseen class.
+        InputError: "zsi" for a model whose class head knows no unseen class.
     """
     setting = cfg.MODEL.INFERENCE.INSTANCE_SETTING
     if setting == "gzsi":
         return "gzsi"
-    if setting != "zsi":
-        raise InputError(f'MODEL.INFERENCE.INSTANCE_SETTING is {setting!r}; use "gzsi" or "zsi"')
     if cfg.MODEL.SEGMENTER.CLASSES == "seen":
         raise InputError(
             'MODEL.INFERENCE.INSTANCE_SETTING "zsi": a model of stage 1 (MODEL.SEGMENTER.CLASSES '

@@ -9,8 +9,7 @@ from detectron2.utils.file_io import PathManager
 from pading.checkpoint.checkpointer import LAST_CHECKPOINT
 from pading.checkpoint.matching import is_backbone_alone
 from pading.checkpoint.weights import read_weights
-from pading.config import load_config
-from pading.config.settings import check_settings
+from pading.config import check_settings, load_config
 from pading.data.catalogue import register_datasets
 from pading.data.dataset_checks import check_datasets
 from pading.engine.building import configured_vocabulary

@@ -15,8 +15,8 @@ def windowed(
 ) -> Tensor:
     """Scores of an image by windows, averaged where they overlap.
 
-    The last window of each axis is shifted inward, so that every window is whole (mmsegmentation;
-    ZegCLIP, section 4.1). An image that is smaller than the window is one window of its own size.
+    The last window of each axis is shifted inward, so that every window is whole, as in
+    mmsegmentation. An image that is smaller than the window is one window of its own size.
 
     Args:
         scores: of windows that are all of one size; their score maps are enlarged to it.

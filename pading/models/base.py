@@ -4,6 +4,7 @@ A system is a class in Detectron2's META_ARCH_REGISTRY. Some answers are asked f
 built, of the class; the others of the model. Nothing else of a system is known outside its folder.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from pading.backbones.from_timm import pixel_statistics
 from pading.checkpoint.matching import LoadsWhole
 from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
@@ -99,11 +102,12 @@ class SegmentationModel(LoadsWhole):
         cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
     ) -> dict[str, Any]:
         """The arguments of :meth:`SegmentationModel.__init__`; a system adds its own."""
+        mean, std = pixel_statistics(cfg)
         return {
             "split": split,
             "inference": InferenceSettings.from_config(cfg),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "pixel_mean": mean,
+            "pixel_std": std,
             "class_vectors": class_vectors,
         }
 
@@ -114,6 +118,13 @@ class SegmentationModel(LoadsWhole):
         Raises:
             InputError: names the key.
         """
+        name = cfg.MODEL.BACKBONE.NAME
+        if name not in BACKBONE_REGISTRY:
+            near = difflib.get_close_matches(name, [known for known, _ in BACKBONE_REGISTRY], n=1)
+            raise InputError(
+                f"MODEL.BACKBONE.NAME: there is no backbone {name!r}; "
+                f"take {(near or ['build_resnet_backbone'])[0]!r}"
+            )
         for task in InferenceSettings.from_config(cfg).tasks:
             if task not in cls.gives:
                 raise InputError(

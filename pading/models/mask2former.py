@@ -11,7 +11,7 @@ from detectron2.modeling.postprocessing import sem_seg_postprocess
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pading.backbones import swin as swin  # registers itself
+from pading.backbones import from_timm, swin  # noqa: F401 (they register themselves)
 from pading.checkpoint.published_names import THEIRS, NameTable
 from pading.errors import InputError
 from pading.inference.calibration import calibrated
@@ -32,6 +32,7 @@ from pading.models.base import (
     other_vectors,
 )
 from pading.models.class_head import CLASS_HEAD, check_rows, head_classes, head_hint
+from pading.models.segmenter_checks import check_segmenter
 from pading.structures import ImageSizes, MaskTargets, QueryPredictions, prepare_targets
 from pading.vocabulary.splits import ClassSplit
 
@@ -119,6 +120,11 @@ class Mask2Former(SegmentationModel):
             "classes": cfg.MODEL.SEGMENTER.CLASSES,
             "size_divisibility": cfg.MODEL.SEGMENTER.SIZE_DIVISIBILITY,
         }
+
+    @classmethod
+    def check(cls, cfg: CfgNode, split: ClassSplit) -> None:
+        super().check(cfg, split)
+        check_segmenter(cfg)
 
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
         return {"segmenter": ParameterGroups(groups_by_kind(self, cfg))}

@@ -11,8 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
 from pading.checkpoint.checkpointer import Checkpointer
-from pading.config import load_config
-from pading.config.settings import check_settings
+from pading.config import check_settings, load_config
 from pading.data.catalogue import register_datasets
 from pading.data.mappers import build_augmentations
 from pading.engine.building import configured_model

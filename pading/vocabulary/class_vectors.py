@@ -186,7 +186,7 @@ def load_class_vectors(
 
 
 def read_word2vec_text(path: str | Path, split: ClassSplit) -> ClassVectors:
-    """Read a word2vec text file as published with ZSI and PADing.
+    """Read a word2vec text file as published with ZSI and later systems.
 
     Such a file is a matrix of d lines by 1 + K numbers, separated by commas or blanks. The first
     column is background, which is dropped; the others carry no names, so they are taken in the

@@ -6,8 +6,8 @@ import pytest
 from detectron2.config import get_cfg
 
 from pading.commands import train as train_net
-from pading.config import add_pading_config, load_config
-from pading.config.settings import RULES, check_settings
+from pading.config import KEYS, add_pading_config, check_settings
+from pading.config.key import ANY
 from pading.errors import InputError
 from tests import runs
 from tests.bad_inputs.rows import Row, Run, check_refusal, nothing, table, train
@@ -57,13 +57,11 @@ CHOICES = [
     _set(_GEN + "NAME", "gan", "one of 'primitives', 'mlp'", "PADing"),
     _set(_ZSL + "STRUCTURE_SOURCE", "real", "one of 'synthetic', 'both'", "PADing"),
     _set(_ZSL + "SOURCE", "memory", "one of 'auto', 'images', 'stored'", "PADing"),
-    _row(
-        "MODEL.STORE.DTYPE is 'int8'",
-        "use one of float16",
-        "MODEL.STORE.DTYPE",
-        "int8",
-        stage="PADing",
-    ),
+    _set("MODEL.STORE.DTYPE", "int8", "one of 'float16', 'float32'", "PADing"),
+    _set("MODEL.STORE.NO_OBJECT_SHARE", 0.0, "more than 0, at most 1", "PADing"),
+    _set("MODEL.STORE.AUGMENTATIONS", 0, "at least 1", "PADing"),
+    _set("MODEL.STORE.IMAGES", -1, "at least 0", "PADing"),
+    _set("MODEL.INFERENCE.INSTANCE_SETTING", "ZSI", "one of 'gzsi', 'zsi'", "PADing"),
     _set("INPUT.AUGMENTATION", "crop", "one of 'large_scale_jitter', 'flip', 'none'"),
     _set("INPUT.RANDOM_FLIP", "diagonal", "one of 'horizontal'"),
     _set("INPUT.FORMAT", "L", "one of 'RGB', 'BGR'"),
@@ -254,10 +252,15 @@ def test_every_number_and_choice_of_ours_has_a_rule() -> None:
     add_pading_config(ours)
     known = {key for key, _ in leaves(theirs)}
     new = {key for key, value in leaves(ours) if key not in known and not isinstance(value, bool)}
-    # Checked where they are used, with the store and when the split is loaded.
-    elsewhere = {key for key in new if key.startswith("MODEL.STORE.")}
-    elsewhere |= {"DATASETS.SPLIT"}
-    assert new - set(RULES) == elsewhere
+    assert new <= {key.name for key in KEYS}
+    free = {key.name for key in KEYS if key.rule is ANY and not isinstance(key.default, bool)}
+    # A device is checked on its machine, a system by the catalogue, a split and a store when read.
+    assert free == {
+        "DATASETS.SPLIT",
+        "MODEL.DEVICE",
+        "MODEL.META_ARCHITECTURE",
+        "MODEL.STORE.PATH",
+    }
     with pytest.raises(InputError, match="OUTPUT_DIR is ' '; it must be a text that is not empty"):
         ours.OUTPUT_DIR = " "
         check_settings(ours)

@@ -113,9 +113,6 @@ def test_settings(cfg: CfgNode) -> None:
     segmenter.CLASSES = "seen"
     with pytest.raises(InputError, match="a model of stage 1"):
         instance_setting(cfg)
-    inference.INSTANCE_SETTING = "ZSI"
-    with pytest.raises(InputError, match='INSTANCE_SETTING is \'ZSI\'; use "gzsi" or "zsi"'):
-        instance_setting(cfg)
 
 
 def test_plain_setting_needs_an_unseen_class(

@@ -7,8 +7,7 @@ import torch
 from detectron2.structures import Instances
 from torch import nn
 
-from pading.config import load_config
-from pading.config.settings import check_settings
+from pading.config import check_settings, load_config
 from pading.models.registry import build_model
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 from tests.models.recordings import ROOT

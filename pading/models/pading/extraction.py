@@ -52,11 +52,7 @@ class Extraction:
         Args:
             cfg: MODEL.STORE says how, DATASETS.TRAIN of what.
             model: with its weights loaded.
-
-        Raises:
-            InputError: a setting that cannot be.
         """
-        check_store_settings(cfg)
         self.cfg, self.model = cfg, model
         everything = training_entries(cfg)
         split, segmenter = model.split, cfg.MODEL.SEGMENTER
@@ -222,21 +218,3 @@ def _content(entry: dict[str, Any], split: ClassSplit) -> list:
 
 def _there(folder: Path, shard: int) -> bool:
     return shard_path(folder, shard).is_file()
-
-
-def check_store_settings(cfg: CfgNode) -> None:
-    """Refuse settings of MODEL.STORE that cannot be.
-
-    Raises:
-        InputError: names the key.
-    """
-    s = cfg.MODEL.STORE
-    if s.DTYPE not in DTYPES:
-        raise InputError(f"MODEL.STORE.DTYPE is {s.DTYPE!r}; use one of {', '.join(DTYPES)}")
-    if not 0 < s.NO_OBJECT_SHARE <= 1:
-        raise InputError(
-            f"MODEL.STORE.NO_OBJECT_SHARE is {s.NO_OBJECT_SHARE}; it is more than 0, at most 1"
-        )
-    for key, least in (("AUGMENTATIONS", 1), ("SHARD_IMAGES", 1), ("IMAGES", 0)):
-        if s[key] < least:
-            raise InputError(f"MODEL.STORE.{key} is {s[key]}; it is at least {least}")

@@ -12,7 +12,7 @@ from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
 from pading.layers.precision import amp_dtype
 from pading.models.pading.embeddings import ImageEmbeddings, StoredEmbeddings
-from pading.models.pading.extraction import Extraction, check_store_settings
+from pading.models.pading.extraction import Extraction
 from pading.models.pading.store import HEADER, EmbeddingStore, Header
 from pading.models.registry import model_class
 
@@ -99,11 +99,10 @@ def check_storable(cfg: CfgNode, source: str) -> None:
         source: where it is from, for the message.
 
     Raises:
-        InputError: it is not of stage 2, or MODEL.STORE asks for what cannot be.
+        InputError: it is not of stage 2.
     """
     if not hasattr(model_class(cfg.MODEL.META_ARCHITECTURE), "labelled_embeddings"):
         raise InputError(f"{source}: embeddings are stored for stage 2; give its config")
-    check_store_settings(cfg)
 
 
 def kept_share(cfg: CfgNode) -> float:
@@ -126,7 +125,6 @@ def check_source(cfg: CfgNode) -> None:
                 "MODEL.ZERO_SHOT.SOURCE to stored"
             )
         return
-    check_store_settings(cfg)
     if cfg.SOLVER.ACCUMULATION_STEPS > 1:
         raise InputError(
             f"SOLVER.ACCUMULATION_STEPS is {cfg.SOLVER.ACCUMULATION_STEPS}, but stored embeddings "

@@ -175,6 +175,12 @@ class PADing(Mask2Former):
                 'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
                 "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
             )
+        heads, width = cfg.MODEL.GENERATOR.NUM_HEADS, cfg.MODEL.SEGMENTER.HIDDEN_DIM
+        if cfg.MODEL.GENERATOR.NAME == "primitives" and width % heads:
+            raise InputError(
+                f"MODEL.SEGMENTER.HIDDEN_DIM is {width}, which does not divide by "
+                f"MODEL.GENERATOR.NUM_HEADS, {heads}; give a multiple of it"
+            )
         check_unseen(split)
         guiding_classes(split, cfg.MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS)
 

@@ -232,22 +232,6 @@ def test_too_little_room(configure: Callable, tmp_path: Path, seed: int, monkeyp
         extraction.write(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("DTYPE", "int8"),
-        ("NO_OBJECT_SHARE", 0.0),
-        ("AUGMENTATIONS", 0),
-        ("SHARD_IMAGES", 0),
-        ("IMAGES", -1),
-    ],
-)
-def test_settings_that_cannot_be(key: str, value: object, configure: Callable) -> None:
-    cfg = configure(f"MODEL.STORE.{key}", value)
-    with pytest.raises(InputError, match=f"MODEL.STORE.{key} is {value!r}"):
-        Extraction(cfg, None)
-
-
 def test_drawing_by_image_and_by_class(tmp_path: Path, seed: int) -> None:
     coco = load_split(synthetic_store.COCO)
     synthetic_store.make(tmp_path, coco, images=300, width=4, shard_images=70)

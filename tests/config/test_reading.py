@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pading.config import PUBLISHED_KEYS, load_config
+from pading.config import KEYS, PUBLISHED_KEYS, config_from_yaml, list_configs, load_config
+from pading.config.reference import reference_page
 from pading.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # What a stage is trained with, rather than a part of it.
 SHIPPED = sorted(
     path
@@ -149,3 +150,45 @@ def test_published_keys_name_keys_of_ours(tmp_path: Path) -> None:
     for published, (ours, note) in PUBLISHED_KEYS.items():
         assert ours or note, published
         assert not ours or known(cfg, ours), published
+
+
+def test_a_configuration_by_name_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_path = load_config(str(ROOT / "configs" / "panoptic" / "PADing.yaml"))
+    monkeypatch.chdir(tmp_path)
+    assert load_config("panoptic/PADing") == by_path
+    assert load_config("configs/panoptic/PADing.yaml") == by_path
+    (tmp_path / "mine.yaml").write_text("_BASE_: panoptic/PADing\nSEED: 3\n")
+    assert load_config("mine.yaml").SEED == 3
+    assert load_config("mine.yaml").MODEL.ZERO_SHOT == by_path.MODEL.ZERO_SHOT
+    assert {"panoptic/PADing", "shapes/semantic/pretrain"} <= set(list_configs())
+    with pytest.raises(InputError, match="panoptic/PAding: .*did you mean panoptic/PADing"):
+        load_config("panoptic/PAding")
+
+
+def test_what_a_checkpoint_carries_is_read_again() -> None:
+    cfg = load_config("shapes/PADing")
+    assert config_from_yaml(cfg.dump(), "model.pth") == cfg
+    for text in ("- a list", "a: [", "MODEL: {NO_SUCH_KEY: 1}"):
+        with pytest.raises(InputError, match=r"model\.pth: its configuration"):
+            config_from_yaml(text, "model.pth")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"), [("utf-8-sig", None), ("utf-16", "written in UTF-16; save it as")]
+)
+def test_encodings_of_editors(encoding: str, message: str | None, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("SEED: 3\n", encoding=encoding)
+    if message is None:
+        assert load_config(str(tmp_path / "c.yaml")).SEED == 3
+        return
+    with pytest.raises(InputError, match=message):
+        load_config(str(tmp_path / "c.yaml"))
+
+
+def test_the_reference_page_has_every_key() -> None:
+    page = reference_page()
+    assert all(f"`{key.name}`" in page for key in KEYS)
+    assert len({key.name for key in KEYS}) == len(KEYS)
+    assert all(key.comment for key in KEYS)

@@ -1,0 +1,196 @@
+"""Backbones from timm: any model that gives feature maps at strides 4, 8, 16 and 32."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor
+
+from pading.errors import InputError
+
+_STRIDES = (4, 8, 16, 32)
+_COUNTERS = "num_batches_tracked"  # which not every file has
+
+
+class TimmBackbone(Backbone):
+    """A timm model's feature maps under Detectron2's names: res2 to res5 at strides 4 to 32."""
+
+    def __init__(self, name: str, freeze: bool = False) -> None:
+        """
+        Args:
+            name: of a timm model.
+            freeze: keep all its weights and the statistics of its batch norms as they are.
+
+        Raises:
+            InputError: timm has no such model, or it gives no such feature maps.
+        """
+        super().__init__()
+        check_timm_model(name)
+        self.name = name
+        try:
+            model = _of_any_size(name)
+        except (RuntimeError, AttributeError, AssertionError, TypeError, ValueError) as error:
+            raise InputError(
+                f"MODEL.TIMM.NAME {name}: timm gives no feature maps of this model ({error}); "
+                "take a convolutional or hierarchical one, such as resnet50"
+            ) from error
+        strides, channels = model.feature_info.reduction(), model.feature_info.channels()
+        missing = [stride for stride in _STRIDES if stride not in strides]
+        if missing:
+            raise InputError(
+                f"MODEL.TIMM.NAME {name}: its feature maps have the strides "
+                f"{', '.join(map(str, strides))}, but {', '.join(map(str, missing))} is needed; "
+                "take a convolutional or hierarchical one, such as resnet50"
+            )
+        # The last map of each stride: the deepest features of that size.
+        places = [len(strides) - 1 - strides[::-1].index(stride) for stride in _STRIDES]
+        self._places = dict(zip(("res2", "res3", "res4", "res5"), places, strict=True))
+        self.model = FrozenBatchNorm2d.convert_frozen_batchnorm(model) if freeze else model
+        if freeze:
+            self.model.requires_grad_(False)
+        self._channels_last = str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
+        self._out_features = list(self._places)
+        self._out_feature_strides = dict(zip(self._places, _STRIDES, strict=True))
+        self._out_feature_channels = {n: channels[p] for n, p in self._places.items()}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) to maps (B, C, H / stride, W / stride) by name."""
+        maps = self.model(x)
+        found = {name: maps[place] for name, place in self._places.items()}
+        if self._channels_last:
+            found = {name: value.permute(0, 3, 1, 2) for name, value in found.items()}
+        return found
+
+    def own_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a file under the names of this backbone's: all of them, or an error.
+
+        Args:
+            weights: of the timm model under timm's names (its classifier is left out); or under
+                other names in timm's order, as some packages have them.
+
+        Raises:
+            InputError: tensors that are missing, or of another shape.
+        """
+        wanted = {n: v for n, v in self.state_dict().items() if not n.endswith(_COUNTERS)}
+        found = _under(wanted, weights) or _under(wanted, _in_order(self.name, weights))
+        if len(found) < len(wanted):
+            missing = [n for n in wanted if n not in _under(wanted, weights, partly=True)]
+            raise InputError(
+                f"{len(missing)} of the {len(wanted)} tensors of the backbone {self.name} are "
+                f"missing or of another shape, {missing[0]} first; give the weights of this model"
+            )
+        return found
+
+    @property
+    def size_divisibility(self) -> int:
+        return _STRIDES[-1]
+
+
+@BACKBONE_REGISTRY.register()
+def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
+    """The backbone that MODEL.TIMM asks for; MODEL.BACKBONE.FREEZE_AT above 0 freezes it."""
+    return TimmBackbone(cfg.MODEL.TIMM.NAME, freeze=cfg.MODEL.BACKBONE.FREEZE_AT > 0)
+
+
+def _of_any_size(name: str) -> Any:
+    """timm's model of feature maps; one that is made for images of one size takes others, too."""
+    try:
+        return timm.create_model(name, features_only=True, pretrained=False, strict_img_size=False)
+    except TypeError:  # most models take any size, and no such argument
+        return timm.create_model(name, features_only=True, pretrained=False)
+
+
+def check_timm_model(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        InputError: gives the nearest names.
+    """
+    if name.split(".")[0] in timm.list_models():
+        return
+    near = difflib.get_close_matches(name, timm.list_models(), n=3)
+    raise InputError(
+        f"MODEL.TIMM.NAME is {name!r}, which timm does not know; "
+        + (f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists its models")
+    )
+
+
+def pixel_statistics(cfg: CfgNode) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel: MODEL.PIXEL_MEAN and PIXEL_STD where they were set.
+
+    Where they were not, those that the timm model was trained with, in the order of INPUT.FORMAT.
+    """
+    given, default = (cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD), get_cfg().MODEL
+    own = build_timm_backbone.__name__ != cfg.MODEL.BACKBONE.NAME
+    if own or given != (default.PIXEL_MEAN, default.PIXEL_STD):
+        return given
+    mean, std = timm_statistics(cfg.MODEL.TIMM.NAME)
+    return (mean, std) if cfg.INPUT.FORMAT == "RGB" else (mean[::-1], std[::-1])
+
+
+def timm_statistics(name: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel in [0, 255], RGB, that a model was trained with.
+
+    Raises:
+        InputError: timm does not know the model.
+    """
+    check_timm_model(name)
+    record = timm.get_pretrained_cfg(name)
+    if record is None:
+        raise InputError(f"timm has no record of {name}; set MODEL.PIXEL_MEAN and MODEL.PIXEL_STD")
+    return [255 * v for v in record.mean], [255 * v for v in record.std]
+
+
+def _in_order(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose names are not timm's, but whose order and shapes are those of timm's model."""
+    model = timm.create_model(name, pretrained=False)
+    wanted = {n: v for n, v in model.state_dict().items() if not n.endswith(_COUNTERS)}
+    given = [v for n, v in tensors.items() if not n.endswith(_COUNTERS)]
+    if [v.shape for v in wanted.values()] != [v.shape for v in given]:
+        return {}
+    return dict(zip(wanted, given, strict=True))
+
+
+def _under(
+    wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], partly: bool = False
+) -> dict[str, Tensor]:
+    """The wanted tensors that are there under timm's names; none where one is missing."""
+    renamed = {f"model.{_of_features(name)}": value for name, value in weights.items()}
+    renamed |= {f"model.{name}": value for name, value in weights.items()}
+    found = {
+        n: renamed[n] for n, v in wanted.items() if n in renamed and renamed[n].shape == v.shape
+    }
+    return found if partly or len(found) == len(wanted) else {}
+
+
+def _of_features(name: str) -> str:
+    """timm's name of a tensor in the model of feature maps, which writes dots as underscores."""
+    head, _, rest = name.partition(".")
+    first, _, after = rest.partition(".")
+    return f"{head}_{first}.{after}" if first.isdecimal() and after else name
+
+
+def token_features(model: Any, images: Tensor, depths: list[int]) -> tuple[list[Tensor], Tensor]:
+    """Tokens of a timm vision transformer after some of its blocks.
+
+    Args:
+        model: a timm model with ``forward_intermediates``.
+        images: (B, 3, H, W).
+        depths: numbers of the blocks, from 0.
+
+    Returns:
+        for each depth the patch tokens (B, d, h, w), and the class tokens (depths, B, d), of no
+        depth where the model has none.
+    """
+    found = model.forward_intermediates(
+        images, indices=depths, return_prefix_tokens=True, intermediates_only=True, norm=False
+    )
+    maps = [patches for patches, _ in found]
+    prefix = [tokens[:, 0] for _, tokens in found if tokens is not None and tokens.shape[1]]
+    return maps, torch.stack(prefix) if prefix else maps[0].new_zeros(0)

@@ -1,0 +1,277 @@
+"""Keys of models: system, backbone, segmenter, and how results are made."""
+
+import torch
+
+from pading.config.key import (
+    ANY,
+    CHANNELS,
+    COUNT,
+    DROPOUT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    STATISTICS,
+    TEXT,
+    THEIRS,
+    Key,
+    list_of,
+    one_of,
+)
+
+NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "LN")
+"""Normalisations of Detectron2."""
+
+MODEL_KEYS = (
+    Key(
+        "MODEL.META_ARCHITECTURE",
+        "Mask2Former",
+        ANY,
+        "The system: a name of pading.list_models(), or of a class that keeps the contract.",
+    ),
+    Key(
+        "MODEL.DEVICE",
+        "cuda" if torch.cuda.is_available() else "cpu",
+        ANY,
+        "Detectron2's own default asks for CUDA wherever it runs.",
+    ),
+    Key(
+        "MODEL.CLASS_VECTORS",
+        "coco_minilm",
+        TEXT,
+        'Class vectors: a set that ships with pading ("coco_minilm", "shapes_minilm") or a file.',
+    ),
+    Key("MODEL.PIXEL_MEAN", THEIRS, CHANNELS, "Subtracted from the pixels, per channel."),
+    Key("MODEL.PIXEL_STD", THEIRS, STATISTICS, "What the pixels are divided by then, per channel."),
+    Key("MODEL.RESNETS.DEPTH", THEIRS, one_of(18, 34, 50, 101, 152), "Depth of the ResNet."),
+    Key(
+        "MODEL.RESNETS.NORM",
+        THEIRS,
+        one_of(
+            "", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "LN"
+        ),
+        "Its normalisation.",
+    ),
+    Key(
+        "MODEL.RESNETS.OUT_FEATURES",
+        THEIRS,
+        list_of(TEXT),
+        "Stages of the ResNet that are given out.",
+    ),
+    Key("MODEL.RESNETS.NUM_GROUPS", THEIRS, COUNT, "Groups of its 3 x 3 convolutions."),
+    Key("MODEL.RESNETS.WIDTH_PER_GROUP", THEIRS, COUNT, "Width of each group in the first stage."),
+    Key("MODEL.RESNETS.RES2_OUT_CHANNELS", THEIRS, COUNT, "Channels of its first stage."),
+    Key("MODEL.RESNETS.STEM_OUT_CHANNELS", THEIRS, COUNT, "Channels of its stem."),
+    Key(
+        "MODEL.TIMM.NAME",
+        "resnet50",
+        TEXT,
+        "Name of a timm model (MODEL.BACKBONE.NAME build_timm_backbone); its weights go in as "
+        "MODEL.WEIGHTS, its statistics are those of timm's record where MODEL.PIXEL_MEAN is "
+        "not set.",
+    ),
+    Key(
+        "MODEL.SWIN.PATCH_SIZE",
+        4,
+        COUNT,
+        "Swin Transformer (Liu et al., ICCV 2021; the defaults are Swin-T): side of a patch.",
+    ),
+    Key(
+        "MODEL.SWIN.EMBED_DIM",
+        96,
+        COUNT,
+        "Width of the first stage; each further one doubles it.",
+    ),
+    Key("MODEL.SWIN.DEPTHS", [2, 2, 6, 2], list_of(COUNT), "Blocks of each stage."),
+    Key("MODEL.SWIN.NUM_HEADS", [3, 6, 12, 24], list_of(COUNT), "Attention heads of each stage."),
+    Key("MODEL.SWIN.WINDOW_SIZE", 7, COUNT, "Side of the attention's windows, in patches."),
+    Key(
+        "MODEL.SWIN.MLP_RATIO",
+        4.0,
+        POSITIVE,
+        "Width of the feed-forward layers, relative to the stage's.",
+    ),
+    Key("MODEL.SWIN.QKV_BIAS", True, ANY, "Queries, keys and values have a bias."),
+    Key(
+        "MODEL.SWIN.DROP_PATH_RATE",
+        0.3,
+        DROPOUT,
+        "Stochastic depth of the last block; earlier ones have less.",
+    ),
+    Key("MODEL.SWIN.PATCH_NORM", True, ANY, "Normalise the patches."),
+    Key(
+        "MODEL.SWIN.OUT_FEATURES",
+        ["res2", "res3", "res4", "res5"],
+        list_of(TEXT),
+        "Stages that are given out.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.CLASSES",
+        "seen",
+        one_of("seen", "all"),
+        'Outputs of the class head beside no-object: "seen" classes of the split (stage 1) or '
+        '"all" (stage 2).',
+    ),
+    Key(
+        "MODEL.SEGMENTER.HIDDEN_DIM",
+        256,
+        COUNT,
+        "Width C of queries, class embeddings and pixel decoder.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.MASK_DIM",
+        256,
+        COUNT,
+        "Width of the mask features and of a query's mask embedding.",
+    ),
+    Key("MODEL.SEGMENTER.NUM_QUERIES", 100, COUNT, "Object queries per image (Q)."),
+    Key("MODEL.SEGMENTER.NUM_HEADS", 8, COUNT, "Attention heads in the transformer decoder."),
+    Key(
+        "MODEL.SEGMENTER.DECODER_LAYERS",
+        9,
+        COUNT,
+        "Decoder layers; each adds one auxiliary prediction, and there is one before the first.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.DECODER_FFN_DIM",
+        2048,
+        COUNT,
+        "Width of the decoder's feed-forward layers.",
+    ),
+    Key("MODEL.SEGMENTER.DECODER_DROPOUT", 0.0, DROPOUT, "Dropout in the decoder."),
+    Key(
+        "MODEL.SEGMENTER.ENCODER_LAYERS",
+        6,
+        COUNT,
+        "Deformable-attention layers of the pixel decoder's encoder.",
+    ),
+    Key("MODEL.SEGMENTER.ENCODER_HEADS", 8, COUNT, "Attention heads in the encoder."),
+    Key("MODEL.SEGMENTER.ENCODER_POINTS", 4, COUNT, "Points that a head looks at in each map."),
+    Key(
+        "MODEL.SEGMENTER.ENCODER_FFN_DIM",
+        1024,
+        COUNT,
+        "Width of the encoder's feed-forward layers.",
+    ),
+    Key("MODEL.SEGMENTER.ENCODER_DROPOUT", 0.0, DROPOUT, "Dropout in the encoder."),
+    Key(
+        "MODEL.SEGMENTER.ENCODER_FEATURES",
+        ["res3", "res4", "res5"],
+        list_of(TEXT),
+        "Backbone outputs that the encoder attends over: all but the finest.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.FEATURES",
+        ["res2", "res3", "res4", "res5"],
+        list_of(TEXT),
+        "Backbone outputs that are used; the finest makes the mask features.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.NORM",
+        "GN",
+        one_of("GN", ""),
+        'Normalisation of the pixel decoder\'s convolutions: "GN", or "" for none.',
+    ),
+    Key(
+        "MODEL.SEGMENTER.SIZE_DIVISIBILITY",
+        32,
+        COUNT,
+        "Images are padded to multiples of this many pixels.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.LOSS.CLASS_WEIGHT",
+        2.0,
+        NOT_NEGATIVE,
+        "Weight of the class term, in the loss and in the matching.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.LOSS.MASK_WEIGHT",
+        5.0,
+        NOT_NEGATIVE,
+        "Weight of the mask term, in the loss and in the matching.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.LOSS.DICE_WEIGHT",
+        5.0,
+        NOT_NEGATIVE,
+        "Weight of the dice term, in the loss and in the matching.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.LOSS.NO_OBJECT_WEIGHT",
+        0.1,
+        NOT_NEGATIVE,
+        "Weight of the no-object class in the cross-entropy.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.LOSS.DEEP_SUPERVISION",
+        True,
+        ANY,
+        "Supervise the predictions of every decoder layer rather than of the last alone.",
+    ),
+    Key("MODEL.SEGMENTER.LOSS.NUM_POINTS", 12544, COUNT, "Points sampled per mask."),
+    Key("MODEL.SEGMENTER.LOSS.OVERSAMPLE_RATIO", 3.0, COUNT, "Candidates drawn per point."),
+    Key(
+        "MODEL.SEGMENTER.LOSS.IMPORTANCE_RATIO",
+        0.75,
+        SHARE,
+        "Share of the points that are chosen by uncertainty.",
+    ),
+    Key("MODEL.INFERENCE.PANOPTIC_ON", True, ANY, "Give panoptic results."),
+    Key("MODEL.INFERENCE.INSTANCE_ON", False, ANY, "Give instances."),
+    Key("MODEL.INFERENCE.SEMANTIC_ON", False, ANY, "Give semantic maps."),
+    Key(
+        "MODEL.INFERENCE.DTYPE",
+        "float32",
+        one_of("float32", "bfloat16", "float16"),
+        'Type of mixed precision: "float32" (none), "bfloat16" or "float16", which is for '
+        "GPUs alone: on a CPU it takes a hundred times as long.",
+    ),
+    Key(
+        "MODEL.INFERENCE.INSTANCE_SETTING",
+        "gzsi",
+        one_of("gzsi", "zsi"),
+        'Instances: "gzsi", generalised: all classes are candidates and scored; "zsi": the '
+        "unseen ones alone.",
+    ),
+    Key(
+        "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD",
+        0.8,
+        SHARE,
+        "Panoptic: a query takes part if its best class scores above this.",
+    ),
+    Key(
+        "MODEL.INFERENCE.OVERLAP_THRESHOLD",
+        0.8,
+        SHARE,
+        "Panoptic: a segment stays if it keeps at least this share of its own area.",
+    ),
+    Key(
+        "MODEL.INFERENCE.SEEN_BIAS",
+        0.0,
+        NOT_NEGATIVE,
+        "Taken off the scores of seen classes, in all systems and tasks.",
+    ),
+    Key(
+        "MODEL.INFERENCE.WINDOW",
+        [],
+        list_of(COUNT, 0),
+        "Per-pixel systems: height and width of sliding windows; []: the whole image at once.",
+    ),
+    Key(
+        "MODEL.INFERENCE.STRIDE",
+        [],
+        list_of(COUNT, 0),
+        "Per-pixel systems: stride of the windows, down and across; []: that of the window.",
+    ),
+    Key(
+        "MODEL.INFERENCE.SCALES",
+        [1.0],
+        list_of(POSITIVE),
+        "Per-pixel systems: sizes at which an image is looked at, relative to its own.",
+    ),
+    Key(
+        "MODEL.INFERENCE.FLIP",
+        False,
+        ANY,
+        "Per-pixel systems: look at the mirrored image as well.",
+    ),
+)
