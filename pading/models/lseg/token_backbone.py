@@ -11,6 +11,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from pading.backbones.from_timm import token_features
 from pading.errors import InputError
 from pading.models.lseg.reassembly import resized_positions, size_divisor
 
@@ -80,16 +81,11 @@ class TokenBackbone(Backbone):
 
     def _tapped(self, images: Tensor) -> list[Tapped]:
         if not self.fits_positions:
-            found = self.vit.forward_intermediates(
-                images,
-                indices=list(self.taps),
-                return_prefix_tokens=True,
-                output_fmt="NCHW",
-                intermediates_only=True,
-            )
-            pairs = [x if isinstance(x, (tuple, list)) else (x, None) for x in found]
-            return [(patches, prefix[:, 0] if self.has_class_token else None)
-                    for patches, prefix in pairs]
+            maps, class_tokens = token_features(self.vit, images, list(self.taps))
+            return [
+                (patches, class_tokens[i] if self.has_class_token else None)
+                for i, patches in enumerate(maps)
+            ]
         grid = [length // self.patch_size for length in images.shape[-2:]]
         return [
             (
