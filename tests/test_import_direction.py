@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = ("errors", "files", "randomness", "compat", "structures")
+GROUND = (
+    "errors",
+    "files",
+    "randomness",
+    "compat",
+    "structures",
+    "tensor_files",
+    "torchscript_archive",
+)
 ROOMS = (
     "config",
     "vocabulary",

@@ -24,7 +24,7 @@ from pading.models.vocabulary_edits import (
     vectors_by_encoder,
     vectors_by_file,
 )
-from pading.vocabulary.text_encoders import text_encoder
+from pading.vocabulary.text_sources import text_encoder
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,10 +37,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--remove", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW")
     parser.add_argument(
-        "--source", default="minilm", help="of the vectors: minilm, openclip, or a file of them"
+        "--source",
+        default="minilm",
+        help="of the vectors: minilm, openclip, openclip:FOLDER, or a file of them",
     )
     parser.add_argument("--openclip-model", default="ViT-B-16", help="open_clip's model name")
     parser.add_argument("--openclip-pretrained", default="openai", help="its weights: file or tag")
+    parser.add_argument("--download", action="store_true", help="let open_clip fetch weights")
     parser.add_argument(
         "--ids", nargs="+", type=int, default=[], help="category ids of the new classes, in turn"
     )
@@ -89,7 +92,10 @@ def with_new(
     if args.source.endswith(".npz") or args.source.endswith("_minilm"):
         vectors = vectors_by_file(model, names, args.source)
     else:
-        encoder, source = text_encoder(args.source, args.openclip_model, args.openclip_premodel)
+        name = args.source
+        if name == "openclip":
+            name = f"openclip:{args.openclip_model}:{args.openclip_pretrained}"
+        encoder, source = text_encoder(name, args.download)
         vectors = vectors_by_encoder(model, names, encoder, source)
     grown = add_classes(model, vectors, args.stuff, args.ids, args.seed)
     for new, other, cosine in similar_classes(model, vectors):

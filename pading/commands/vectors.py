@@ -11,13 +11,10 @@ from pathlib import Path
 
 from pading.errors import InputError
 from pading.vocabulary.class_vectors import ClassVectors
+from pading.vocabulary.prompts import DEFAULT, PromptSet, prompt_set, prompt_sets
 from pading.vocabulary.splits import load_split
-from pading.vocabulary.text_encoders import (
-    DEFAULT_PROMPTS,
-    encode_classes,
-    minilm_encoder,
-    openclip_encoder,
-)
+from pading.vocabulary.text_encoders import encode_classes
+from pading.vocabulary.text_sources import text_encoder
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,13 +36,24 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--openclip-pretrained",
         default="openai",
-        help="a weights file of yours, or a tag that open_clip downloads",
+        help="a weights file or folder of yours, or a tag that open_clip downloads",
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="let open_clip fetch weights from the network"
+    )
+    parser.add_argument(
+        "--prompts", choices=prompt_sets(), default=DEFAULT, help="a set of prompts"
+    )
+    parser.add_argument(
+        "--synonyms",
+        action=argparse.BooleanOptionalAction,
+        help='"cup, mug" is two names, averaged; by default as the set of prompts says',
     )
     parser.add_argument(
         "--prompt",
         action="append",
         metavar="TEXT",
-        help=f"with {{}} for the name; may be repeated; instead of {DEFAULT_PROMPTS}",
+        help="with {} for the name; may be repeated; instead of --prompts",
     )
     parser.add_argument("--output", required=True, metavar="FILE.npz")
     return parser.parse_args(arguments)
@@ -64,10 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError("no class names; give --names-from SPLIT or --names NAME ...")
     if Path(args.output).suffix != ".npz":
         raise InputError(f"--output {args.output}: the file's name must end in .npz")
-    if args.encoder == "minilm":
-        encoder, source = minilm_encoder()
+    if args.prompt:
+        prompts = PromptSet(tuple(args.prompt), synonyms=bool(args.synonyms))
     else:
-        encoder, source = openclip_encoder(args.openclip_model, args.openclip_pretrained)
-    made: ClassVectors = encode_classes(names, encoder, source, args.prompt or DEFAULT_PROMPTS)
+        prompts = prompt_set(args.prompts, args.synonyms)
+    name = args.encoder
+    if name == "openclip":
+        folder = Path(args.openclip_pretrained).is_dir()
+        name += (
+            f":{args.openclip_pretrained}"
+            if folder
+            else (f":{args.openclip_model}:{args.openclip_pretrained}")
+        )
+    encoder, source = text_encoder(name, args.download)
+    made: ClassVectors = encode_classes(names, encoder, source, prompts)
     made.save(args.output)
     print(f"{args.output}: {len(made.names)} classes, {made.width} numbers each, {made.source}")

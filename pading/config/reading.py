@@ -163,7 +163,7 @@ def _set(cfg: CfgNode, key: str, value: Any, source: str) -> None:
     """
     node, name = _place(cfg, key, source)
     present = node[name]
-    if value is None and present is not None:
+    if present is not None and (value is None or _typed(value, present) is None):
         raise InputError(f"{source}: {key} has no value; give one such as {present!r}")
     typed = _typed(value, present)
     if typed is _NO_VALUE:
@@ -212,7 +212,7 @@ def _typed(value: Any, present: Any) -> Any:
     elif isinstance(value, str):
         literal = _literal(value)
         return literal if isinstance(literal, str) else value
-    if present is None or type(value) is type(present):
+    if value is None or present is None or type(value) is type(present):
         return value
     if isinstance(present, float) and type(value) is int:
         return float(value)

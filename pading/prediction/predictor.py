@@ -25,7 +25,7 @@ from pading.prediction.images import Channels, ImageLike, as_rgb
 from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
-from pading.vocabulary.text_encoders import text_encoder
+from pading.vocabulary.text_sources import text_encoder
 
 # The masks of all queries are held at the size of the result: a photograph of 24 million pixels
 # would take ten gigabytes for them. Results of larger images are enlarged from this size.

@@ -6,7 +6,7 @@ import pytest
 from detectron2.config import get_cfg
 
 from pading.commands import train as train_net
-from pading.config import KEYS, add_pading_config, check_settings
+from pading.config import KEYS, add_pading_config, check_settings, load_config
 from pading.config.key import ANY
 from pading.errors import InputError
 from tests import runs

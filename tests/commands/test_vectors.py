@@ -20,12 +20,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         texts.extend(batch)
         return np.array([[len(text), text.count("a") + 1, 1] for text in batch], float)
 
-    monkeypatch.setattr(build_class_vectors, "minilm_encoder", lambda: (encode, "stand-in"))
-    monkeypatch.setattr(
-        build_class_vectors,
-        "openclip_encoder",
-        lambda model, pretrained: (encode, f"{model} {pretrained}"),
-    )
+    monkeypatch.setattr(build_class_vectors, "text_encoder", lambda name, _: (encode, name))
     return texts
 
 
@@ -39,7 +34,7 @@ def test_names_of_splits_and_of_the_command_line(asked: list[str], tmp_path: Pat
     wanted = {*load_split("coco_instance_48_17").names, *load_split("coco_instance_65_15").names}
     assert set(made.names) == wanted | {"red hexagon"}
     assert len(asked) == 3 * len(made.names)
-    assert f"{len(made.names)} classes, 3 numbers each, stand-in" in capsys.readouterr().out
+    assert f"{len(made.names)} classes, 3 numbers each, minilm" in capsys.readouterr().out
 
 
 def test_prompts_and_open_clip(asked: list[str], tmp_path: Path) -> None:
@@ -50,7 +45,7 @@ def test_prompts_and_open_clip(asked: list[str], tmp_path: Path) -> None:
     assert asked == ["sky", "much sky"]
     made = read_class_vectors(tmp_path / "v.npz")
     assert made.names == ("sky-other",)
-    assert made.source == "ViT-B-16 mine.pt; prompts: {} | much {}"
+    assert made.source == "openclip:ViT-B-16:mine.pt; prompts: {} | much {}"
 
 
 @pytest.mark.parametrize(

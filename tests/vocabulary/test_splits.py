@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,12 @@ def test_split_built_in_code_is_checked_too():
     twice = (ClassInfo(1, "cup", True, False), ClassInfo(1, "mug", True, False))
     with pytest.raises(InputError, match="'kitchen': the id 1 occurs twice"):
         ClassSplit("kitchen", twice)
+
+
+def test_importing_a_split_is_light() -> None:
+    code = (
+        "import sys; from pading.vocabulary.splits import ClassSplit; "
+        "print(*sorted({'torch', 'numpy', 'detectron2', 'PIL', 'yaml'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""

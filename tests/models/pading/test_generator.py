@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.config import load_config
-from pading.errors import InputError
 from pading.layers.attention import MultiheadAttention
 from pading.models.pading.generator import MLPGenerator, PrimitiveGenerator, build_generator
 from tests.models.recordings import ROOT
@@ -111,8 +110,3 @@ def test_configured_generators() -> None:
     assert isinstance(found, PrimitiveGenerator)
     assert found.primitives.weight.shape == (9, 64)
     assert isinstance(build_generator(config("MODEL.GENERATOR.NAME", "mlp")), MLPGenerator)
-
-
-def test_unknown_generator() -> None:
-    with pytest.raises(InputError, match=r"MODEL\.GENERATOR\.NAME is 'gan'; use \"primitives\""):
-        build_generator(config("MODEL.GENERATOR.NAME", "gan"))

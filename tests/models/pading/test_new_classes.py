@@ -31,7 +31,6 @@ from pading.models.vocabulary_edits import (
 from pading.prediction import Predictor
 from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
 from pading.vocabulary.splits import ClassSplit, load_split
-from pading.vocabulary.text_encoders import text_encoder
 from tests.narrow import NARROW
 from tests.runs import run
 
@@ -268,8 +267,6 @@ def test_the_encoder_must_be_the_models(trained: SegmentationModel, rng: torch.G
     with pytest.raises(InputError, match="no vector for 1 of 1 classes: 'hedgehog'"):
         vectors_by_file(trained, ["hedgehog"], "coco_minilm")
     assert vectors_by_file(trained, ["cat"], "coco_minilm").names == ("cat",)
-    with pytest.raises(InputError, match="there is no text source 'word2vec'"):
-        text_encoder("word2vec")
 
 
 @pytest.mark.parametrize(
