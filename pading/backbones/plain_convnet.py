@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import NaiveSyncBatchNorm, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
+
+from pading.layers.batch_norm import SharedBatchNorm2d
 
 
 @BACKBONE_REGISTRY.register()
@@ -29,7 +31,7 @@ class PlainConvNet(Backbone):
                 stride = 2 if i == 0 else 1
                 layers += [
                     nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
-                    NaiveSyncBatchNorm(width),
+                    SharedBatchNorm2d(width),
                     nn.ReLU(),
                 ]
                 channels = width

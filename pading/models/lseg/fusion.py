@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from detectron2.layers import NaiveSyncBatchNorm
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pading.layers.batch_norm import SharedBatchNorm2d
 
 
 class ResidualUnit(nn.Module):
@@ -16,9 +18,9 @@ class ResidualUnit(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = NaiveSyncBatchNorm(channels)
+        self.bn1 = SharedBatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = NaiveSyncBatchNorm(channels)
+        self.bn2 = SharedBatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""

@@ -1,0 +1,80 @@
+"""Whole trainings of LSeg: resumed exactly, in two processes, from published weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pading.checkpoint.checkpointer import Checkpointer
+from pading.errors import InputError
+from tests.engine.test_resume import Killed, kill_at  # noqa: F401  (a fixture)
+from tests.engine.test_scale import STEPS, TOLERANCE, options, ten_steps
+from tests.engine.two_processes import in_processes
+from tests.models.lseg.conftest import VIT
+from tests.runs import UNSCORED, assert_same_weights, train
+
+STAGE = "semantic/LSeg"
+NARROW = ("MODEL.CONVNET.WIDTHS", "[6,8,8,10]", "MODEL.CONVNET.DEPTH", 1, "MODEL.LSEG.CHANNELS", 8)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(
+    tiny_scenes: Path,
+    kill_at: Callable,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    settings = [*UNSCORED, *NARROW, "SOLVER.MAX_ITER", 6, "SOLVER.WARMUP_ITERS", 2]
+    train(STAGE, tmp_path / "whole", *settings)
+    kill_at(3)
+    with pytest.raises(Killed):
+        train(STAGE, tmp_path / "cut", "--resume", *settings)
+    train(STAGE, tmp_path / "cut", "--resume", *settings)
+    assert_same_weights(tmp_path / "whole/model_final.pth", tmp_path / "cut/model_final.pth")
+
+
+def test_two_processes_are_one(tiny_scenes: Path, tmp_path: Path) -> None:
+    """With batch statistics of both, and a loss that is the mean over the pixels of both."""
+    settings = ("SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.01, "SOLVER.WARMUP_ITERS", 0)
+    results = {
+        count: in_processes(
+            count, ten_steps, tmp_path, STAGE, options(tmp_path / str(count), *NARROW, *settings)
+        )
+        for count in (1, 2)
+    }
+    [one], (first, second) = results[1], results[2]
+    for step, (mine, theirs) in enumerate(zip(one["losses"], first["losses"], strict=True)):
+        assert theirs == pytest.approx(mine, rel=TOLERANCE, abs=TOLERANCE), f"step {step}"
+    assert len(one["losses"]) == STEPS
+    assert one["losses"][-1] != pytest.approx(one["losses"][0], rel=1e-3), "nothing was learned"
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(first["weights"][name], value, rtol=1e-4, atol=TOLERANCE)
+        assert torch.equal(second["weights"][name], first["weights"][name]), name
+
+
+def test_a_lightning_checkpoint_loads_with_or_without_its_prefix(
+    make_lseg: Callable, tmp_path: Path
+) -> None:
+    source, wanted = make_lseg(VIT), make_lseg(VIT).state_dict()
+    published = source.published_names.to_published(source.state_dict())
+    del published["class_vectors"]  # which published files lack
+    published["net.clip_pretrained.visual.proj"] = torch.zeros(3, 4, dtype=torch.float16)
+    published["net.pretrained.model.head.bias"] = torch.zeros(1000)
+    for prefix in ("net.", ""):
+        state = {prefix + name.removeprefix("net."): v for name, v in published.items()}
+        torch.save({"state_dict": state, "epoch": 3}, tmp_path / "demo_e200.ckpt")
+        model = make_lseg(VIT)
+        Checkpointer(model).load(str(tmp_path / "demo_e200.ckpt"))
+        for name, value in model.state_dict().items():
+            same = wanted if name == "class_vectors" else source.state_dict()
+            assert torch.equal(value, same[name]), name
+
+
+@pytest.mark.parametrize("block", [True, False])
+def test_a_checkpoint_of_another_variant(
+    block: bool, make_lseg: Callable, tmp_path: Path
+) -> None:
+    with_block = {**VIT, "MODEL.LSEG.BLOCK": "bottleneck"}
+    source, model = (make_lseg(with_block if b else VIT) for b in (block, not block))
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match=r"spatial_regularisation\.convolutions\.0\.weight"):
+        Checkpointer(model).load(str(tmp_path / "other.ckpt"))
