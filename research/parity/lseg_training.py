@@ -94,6 +94,7 @@ def compare_schedule(comparer: Comparer, recording: LSegRecording) -> None:
     for _ in range(published["max_epochs"]):
         rates.append([group["lr"] for group in optimizer.param_groups])
         optimizer.zero_grad()
+        optimizer.step()  # of no gradient: nothing moves
         schedule.step()
     wanted = torch.from_numpy(recording.numbers("learning_rates"))
     ours = torch.tensor(rates, dtype=wanted.dtype)
