@@ -50,21 +50,18 @@ LSEG_KEYS = (
         "side, square windows at MODEL.INFERENCE.STRIDE, padded with black. 0: as everywhere.",
     ),
     Key(
-        "MODEL.LSEG.FOLD",
-        [],
-        Rule(
-            lambda v: isinstance(v, (list, tuple)) and len(v) in (0, 2),
-            "[] or a class list with folds and one of its folds, such as ['pascal_5i', 0]",
-        ),
-        "Zero-shot by folds: a class list and the fold that is tested; the others are trained as "
-        'pairs of a class and "others". []: all classes compete.',
+        "MODEL.LSEG.PAIRS",
+        False,
+        ANY,
+        'Zero-shot by folds: an example asks for one class in one image, against "others", which '
+        "the split must have (DATASETS.SPLIT pascal_5i_0). Off: all classes compete.",
     ),
     Key(
         "MODEL.LSEG.LEAVE_OUT_UNSEEN",
         False,
         ANY,
-        "Zero-shot by folds: train without images that show classes of the tested fold. The "
-        'protocol keeps them, with these classes as "others".',
+        "With PAIRS: train without images that show classes of the tested fold. The protocol keeps "
+        'them, with these classes as "others".',
     ),
     Key(
         "MODEL.CONVNET.WIDTHS",

@@ -4,12 +4,19 @@ Of zero- and few-shot segmentation (PASCAL-5i, COCO-20i, FSS-1000): an episode a
 one image, and every pixel is that class or background.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pading.data.masks import IGNORE_LABEL, semantic_labels
 from pading.errors import InputError
+from pading.evaluation.evaluator import TaskEvaluator
+from pading.evaluation.groups import Scores
+from pading.vocabulary.fold_splits import OTHERS
+from pading.vocabulary.splits import ClassSplit
+
+TASK = "fold_seg"
 
 
 class Areas(NamedTuple):
@@ -84,3 +91,40 @@ def score_fold(
     return FoldScores(
         float(iou.mean()), float(both.mean()), dict(zip(classes, iou.tolist(), strict=True))
     )
+
+
+class FoldEvaluator(TaskEvaluator):
+    """Asks for every unseen class in every image that shows it, against "others".
+
+    A pixel is of the class where its score in ``sem_seg`` is above that of "others": what a choice
+    between these two labels alone gives, since scores of labels do not depend on one another.
+
+    Args:
+        split: of a fold.
+    """
+
+    def __init__(self, split: ClassSplit) -> None:
+        super().__init__()
+        self._split = split
+
+    def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> dict[int, Areas]:
+        labels = semantic_labels(image)
+        scores = output["sem_seg"]
+        others = scores[self._split.names.index(OTHERS)]
+        present = set(np.unique(labels).tolist()) & set(self._split.unseen)
+        return {
+            label: episode_areas(
+                (scores[label] > others).cpu().numpy(), labels == label, labels == IGNORE_LABEL
+            )
+            for label in sorted(present)
+        }
+
+    def score(self, records: Mapping[Any, Any]) -> tuple[Scores, ...]:
+        episodes = [episode for areas in records.values() for episode in areas.items()]
+        found = score_fold(episodes, self._split.unseen)
+        classes = {
+            self._split.names[label]: {"seen": False, "iou": iou}
+            for label, iou in found.iou.items()
+        }
+        figures = {"mIoU": found.miou, "FB-IoU": found.fb_iou}
+        return (Scores(TASK, {"all": figures}, classes),)

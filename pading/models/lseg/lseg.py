@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import pading.backbones.plain_convnet  # noqa: F401  (registers it)
+from pading.data.batches import Batches
 from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.models.base import ParameterGroups
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
 from pading.models.lseg.multiscale import multiscale_scores
+from pading.models.lseg.pairs import PAIR, asked_for, build_pair_batches, others_of
 from pading.models.lseg.pixel_text_logits import PixelTextLogits
 from pading.models.lseg.reassembly import Readout, Reassembly
 from pading.models.lseg.spatial_regularisation import SpatialRegularisation
@@ -55,6 +57,7 @@ class LSeg(PixelClassifier):
         learn_temperature: bool,
         spatial_regularisation: SpatialRegularisation | None,
         base_size: int = 0,
+        pairs: bool = False,
         **base: Any,
     ) -> None:
         """
@@ -67,6 +70,7 @@ class LSeg(PixelClassifier):
             learn_temperature: whether it is trained; published: a constant.
             spatial_regularisation: a block on the label maps, or None.
             base_size: longer side of images at scale 1, as LSeg's evaluation has it; 0: their own.
+            pairs: training examples ask for one class each, against "others".
             base: see :class:`~pading.models.base.SegmentationModel`.
         """
         super().__init__(**base)
@@ -82,6 +86,7 @@ class LSeg(PixelClassifier):
         self.comparison = PixelTextLogits(temperature, learn_temperature)
         self.spatial_regularisation = spatial_regularisation
         self.base_size = base_size
+        self.pairs = pairs
 
     @classmethod
     def from_config(
@@ -110,7 +115,43 @@ class LSeg(PixelClassifier):
             "learn_temperature": section.LEARN_TEMPERATURE,
             "spatial_regularisation": block,
             "base_size": section.BASE_SIZE,
+            "pairs": section.PAIRS,
         }
+
+    @classmethod
+    def check(cls, cfg: CfgNode, split: ClassSplit) -> None:
+        super().check(cfg, split)
+        section = cfg.MODEL.LSEG
+        if section.PAIRS:
+            others_of(split)
+            if section.BLOCK != "none":
+                raise InputError(
+                    f"MODEL.LSEG.BLOCK is {section.BLOCK!r}, but MODEL.LSEG.PAIRS compares two "
+                    "labels at a time, for which there is none; set it to 'none'"
+                )
+
+    @classmethod
+    def identity(cls, cfg: CfgNode) -> dict[str, Any]:
+        return {"MODEL.LSEG.PAIRS": cfg.MODEL.LSEG.PAIRS}
+
+    def described(self) -> dict[str, Any]:
+        """``pairs`` beside the split: whether it was trained by folds."""
+        return {**super().described(), "pairs": self.pairs}
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> list[str]:
+        theirs = checkpoint.get("pairs", self.pairs)
+        if theirs != self.pairs:
+            raise InputError(
+                f"it was trained with MODEL.LSEG.PAIRS {theirs}, whose scores mean something else; "
+                f"use the configuration that it was trained with, not one with {self.pairs}"
+            )
+        return super().check_checkpoint(checkpoint)
+
+    def training_source(self, cfg: CfgNode, seed: int) -> Batches:
+        """The images of DATASETS.TRAIN; with PAIRS, every class in every one of them."""
+        if self.pairs:
+            return build_pair_batches(cfg, seed, self.split)
+        return super().training_source(cfg, seed)
 
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
         """The backbone with its reassembly at a rate of its own; one decay for everything."""
@@ -153,9 +194,14 @@ class LSeg(PixelClassifier):
     def training_losses(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Cross-entropy over the seen labels, whose rows alone are computed.
 
-        Ignored pixels are left out; a batch of nothing else has the loss 0.
+        With PAIRS, of each example's class and "others", which all other pixels are. Ignored pixels are left out; a batch of nothing else has the loss 0.
         """
         images, sizes = self.preprocess(batch)
+        if self.pairs:
+            others = others_of(self.split)
+            asked = torch.tensor([[others, image[PAIR]] for image in batch], device=self.device)
+            text = self.text[asked]
+            return self.pair_losses(images, text, asked_for(batch, sizes.padded).to(self.device))
         labels = self.seen_rows(self.targets(batch, sizes))
         scores = self.logits(images, self.text[list(self.split.seen)])
         loss = F.cross_entropy(scores.float(), labels, ignore_index=-1, reduction="sum")
@@ -258,12 +304,13 @@ class LSeg(PixelClassifier):
         """Cross-entropy where every image has labels of its own.
 
         Args:
-            images: (B, 3, H, W), normalised; multiples of what the network needs.
+            images: (B, 3, H, W), normalised.
             text: (B, K, D) unit vectors.
-            targets: (B, H, W) int64, below K.
+            targets: (B, H, W) int64, below K; negative: not in the image.
         """
-        logits = enlarged(self.label_maps(self.fused(images), text), images.shape[-2:])
-        return {"loss_pixels": F.cross_entropy(logits.float(), targets)}
+        logits = self.logits(images, text)
+        loss = F.cross_entropy(logits.float(), targets, ignore_index=-1, reduction="sum")
+        return {"loss_pixels": loss / _pixels_per_process(targets)}
 
     def _padded(self, images: Tensor) -> Tensor:
         shapes = self.backbone.output_shape()
