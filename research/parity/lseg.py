@@ -105,7 +105,7 @@ def compare_outputs(
     for i, path in _paths(model, pyramid):
         comparer.values(f"path/{i}", path, FEATURES)
         if i == 1:
-            embeddings = model.head(path)[..., ::_EVERY, ::_EVERY]
+            embeddings = model.pixel_embedding(path)[..., ::_EVERY, ::_EVERY]
             comparer.values("image_features_sample", embeddings, FEATURES)
     low = model.label_maps(model.fused(images), text)
     comparer.values("logits_low", low, LOGITS)

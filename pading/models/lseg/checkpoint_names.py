@@ -39,7 +39,7 @@ _PAIRS: Pairs = (
     ("pretrained.layer1.1.", "backbone.model.bn1."),
     ("pretrained.layer1.4.", "backbone.model.layer1."),
     *((f"pretrained.layer{i}.", f"backbone.model.layer{i}.") for i in (2, 3, 4)),
-    ("scratch.head1.", "head."),
+    ("scratch.head1.", "pixel_embedding."),
     ("scratch.head_block.depthwise.depthwise.", "spatial_regularisation.convolutions.0."),
 )
 

@@ -39,7 +39,7 @@ class LSeg(PixelClassifier):
     published_names = LSEG_NAMES
     # Published checkpoints hold no vectors: labels are given with every call.
     initialised_afresh = (("class_vectors",),)
-    beside_backbone = ("fusion.", "head.")
+    beside_backbone = ("fusion.", "pixel_embedding.")
     unused_settings = {
         "SOLVER.WEIGHT_DECAY_NORM": "norms decay as all else does",
         "SOLVER.WEIGHT_DECAY_EMBED": "embeddings decay as all else does",
@@ -82,7 +82,7 @@ class LSeg(PixelClassifier):
         if reassembly is not None:
             widths = [scale.channels for scale in reassembly.scales]
         self.fusion = Fusion(widths, channels)
-        self.head = nn.Conv2d(channels, self.class_vectors.shape[1], 1)
+        self.pixel_embedding = nn.Conv2d(channels, self.class_vectors.shape[1], 1)
         self.comparison = PixelTextLogits(temperature, learn_temperature)
         self.spatial_regularisation = spatial_regularisation
         self.base_size = base_size
@@ -247,7 +247,7 @@ class LSeg(PixelClassifier):
         Returns:
             (B, K, H/2, W/2).
         """
-        logits = self.comparison(fused, self.fusion.last_output, self.head, text)
+        logits = self.comparison(fused, self.fusion.last_output, self.pixel_embedding, text)
         if self.spatial_regularisation is not None:
             logits = self.spatial_regularisation(logits)
         return logits
@@ -265,7 +265,7 @@ class LSeg(PixelClassifier):
         pixels, _ = self.preprocess([{"image": image}])
         padded = self._padded(pixels)
         found = self.comparison.embeddings(
-            self.fused(padded), self.fusion.last_output, self.head
+            self.fused(padded), self.fusion.last_output, self.pixel_embedding
         )
         height, width = image.shape[-2:]
         return F.normalize(enlarged(found, padded.shape[-2:])[0, :, :height, :width], dim=0)

@@ -1,6 +1,7 @@
 """A vision transformer of timm that gives its tokens at four depths."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import timm
@@ -47,6 +48,7 @@ class TokenBackbone(Backbone):
             InputError: timm knows no such model, or it gives no tokens at these depths.
         """
         super().__init__()
+        self.name = name
         self.vit = _create(name, {"num_classes": 0, "dynamic_img_size": True, **(options or {})})
         blocks = len(getattr(self.vit, "blocks", ()))
         growing = len(taps) == 4 and list(taps) == sorted(set(taps))
@@ -115,6 +117,33 @@ class TokenBackbone(Backbone):
             if i in self.taps:
                 tapped.append(x)
         return tapped
+
+    def own_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a file of timm's weights under this backbone's names.
+
+        What comes after the last tap is left out; positions of another grid are resized.
+
+        Args:
+            weights: under timm's names.
+
+        Raises:
+            InputError: tensors that are missing, or of another shape.
+        """
+        found = {}
+        for name, wanted in self.state_dict().items():
+            value = weights.get(name.removeprefix("vit."))
+            if value is not None and name == "vit.pos_embed" and value.shape != wanted.shape:
+                prefix = 0 if self.vit.no_embed_class else self.prefix
+                side = math.isqrt(wanted.shape[1] - prefix)
+                value = resized_positions(value, prefix, (side, side))
+            if value is None or value.shape != wanted.shape:
+                what = "missing" if value is None else f"{tuple(value.shape)} there"
+                raise InputError(
+                    f"the weights of the backbone {self.name} do not fit: {name} is "
+                    f"{tuple(wanted.shape)} here and {what}; give the weights of this model"
+                )
+            found[name] = value
+        return found
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         shape = ShapeSpec(channels=self.width, stride=self.patch_size)

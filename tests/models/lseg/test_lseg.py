@@ -96,7 +96,7 @@ def test_embeddings_are_what_the_scores_compare(
     pixels, _ = model.preprocess([{"image": image}])
     with torch.no_grad():
         fused = model.fused(pixels)
-        unit = model.comparison.embeddings(fused, model.fusion.last_output, model.head)
+        unit = model.comparison.embeddings(fused, model.fusion.last_output, model.pixel_embedding)
         scores = model.label_maps(fused, model.text)
     wanted = torch.einsum("kd,bdhw->bkhw", model.text, unit) / 0.07
     torch.testing.assert_close(scores, wanted, atol=1e-4, rtol=0)

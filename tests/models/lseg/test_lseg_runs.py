@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from pading.checkpoint.checkpointer import Checkpointer
@@ -78,3 +79,17 @@ def test_a_checkpoint_of_another_variant(
     torch.save({"state_dict": source.state_dict()}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match=r"spatial_regularisation\.convolutions\.0\.weight"):
         Checkpointer(model).load(str(tmp_path / "other.ckpt"))
+
+
+def test_a_backbone_of_timm_alone(make_lseg: Callable, tmp_path: Path) -> None:
+    options = dict(zip(*[iter(VIT["MODEL.TOKENS.OPTIONS"])] * 2, strict=True)) | {"img_size": 32}
+    source = timm.create_model(VIT["MODEL.TOKENS.NAME"], **options)
+    torch.save(source.state_dict(), tmp_path / "vit.pth")
+    model = make_lseg(VIT)
+    Checkpointer(model).load(str(tmp_path / "vit.pth"))
+    weights = model.backbone.vit.state_dict()
+    for name in ("blocks.3.mlp.fc2.weight", "cls_token", "patch_embed.proj.bias"):
+        assert torch.equal(weights[name], source.state_dict()[name]), name
+    other = make_lseg({**VIT, "MODEL.TOKENS.NAME": "vit_tiny_patch16_224", "MODEL.TOKENS.OPTIONS": []})
+    with pytest.raises(InputError, match=r"vit\.pth: the weights of the backbone vit_tiny"):
+        Checkpointer(other).load(str(tmp_path / "vit.pth"))
