@@ -12,7 +12,10 @@ from pading.layers.batch_norm import SharedBatchNorm2d
 
 @BACKBONE_REGISTRY.register()
 class PlainConvNet(Backbone):
-    """Stages of 3 x 3 convolutions with batch norm (of all processes); each halves the size. Gives res1, res2, ..."""
+    """Stages of 3 x 3 convolutions with batch norm; each halves the size.
+
+    Gives res1 (stride 2), res2, ...; batch statistics are those of all processes.
+    """
 
     @configurable
     def __init__(self, *, widths: Sequence[int], depth: int) -> None:

@@ -64,9 +64,7 @@ def episode_areas(
     return Areas(intersection, union)
 
 
-def score_fold(
-    episodes: Iterable[tuple[int, Areas]], classes: Sequence[int]
-) -> FoldScores:
+def score_fold(episodes: Iterable[tuple[int, Areas]], classes: Sequence[int]) -> FoldScores:
     """Scores of a fold.
 
     Args:

@@ -15,6 +15,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
     running_mean: Tensor
     running_var: Tensor
+    num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""

@@ -150,7 +150,9 @@ class LSegRecording(Recording):
                 "MODEL.TOKENS.OPTIONS": _in_turn(given),
             }
         vit = options["vit"]
-        given = {key: vit[key] for key in ("patch_size", "img_size", "embed_dim", "depth", "num_heads")}
+        given = {
+            key: vit[key] for key in ("patch_size", "img_size", "embed_dim", "depth", "num_heads")
+        }
         return {
             "MODEL.BACKBONE.NAME": "TokenBackbone",
             "MODEL.TOKENS.NAME": _VITS[options["backbone"]],

@@ -1,9 +1,9 @@
 """Scores beside a recording: episodes by folds, and label maps as ADE20K is scored.
 
-    fold, class_ids (C,), class_id (N,), prediction, target, ignore (N, H, W)  ->
-        intersection, union (2, N), miou, fb_iou, both also *_without_ignore
-    semantic_prediction, semantic_target (M, h, w), -1 ignored, semantic_classes ->
-        pix_acc, semantic_miou
+fold, class_ids (C,), class_id (N,), prediction, target, ignore (N, H, W)  ->
+    intersection, union (2, N), miou, fb_iou, both also *_without_ignore
+semantic_prediction, semantic_target (M, h, w), -1 ignored, semantic_classes ->
+    pix_acc, semantic_miou
 """
 
 import numpy as np

@@ -59,11 +59,7 @@ def compare_step(comparer: Comparer, recording: LSegRecording, model: LSeg) -> N
     published = recording.parsed("optimizer")
     cfg = recording.configuration(_solver(published))
     optimizer = build_optimizer(cfg, model)
-    unused = [
-        name
-        for name in recording.parsed("train/no_grad")
-        if name not in _parameters(model)
-    ]
+    unused = [name for name in recording.parsed("train/no_grad") if name not in _parameters(model)]
     names = {id(p): name for name, p in _parameters(model).items()}
     differing = abs(len(optimizer.param_groups) - len(published["groups"]))
     for ours, theirs in zip(optimizer.param_groups, published["groups"], strict=False):

@@ -24,7 +24,9 @@ def test_by_hand() -> None:
 def test_order_makes_no_difference(rng) -> None:
     draw = np.random.default_rng(rng.initial_seed())
     maps = draw.integers(0, 2, (2, 9, 6, 6))
-    episodes = [(int(i % 3), episode_areas(p, t)) for i, (p, t) in enumerate(zip(*maps, strict=True))]
+    episodes = [
+        (int(i % 3), episode_areas(p, t)) for i, (p, t) in enumerate(zip(*maps, strict=True))
+    ]
     assert score_fold(episodes, (0, 1, 2)) == score_fold(episodes[::-1], (0, 1, 2))
 
 

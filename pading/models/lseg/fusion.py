@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,12 +93,18 @@ class Fusion(nn.Module):
             reversed(self.stages[1:]), reversed(skips[1:]), reversed(skips[:-1]), strict=True
         ):
             coarser = enlarged(stage(skip, coarser), finer.shape[-2:])
-        return self.stages[0].refined(skips[0], coarser)
+        return self._finest.refined(skips[0], coarser)
+
+    @property
+    def _finest(self) -> FusionStage:
+        stage = self.stages[0]
+        assert isinstance(stage, FusionStage)
+        return stage
 
     @property
     def last_output(self) -> nn.Conv2d:
         """The output's convolution that :meth:`forward` leaves to be merged."""
-        return self.stages[0].output
+        return self._finest.output
 
 
 def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -156,7 +156,8 @@ class LSeg(PixelClassifier):
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
         """The backbone with its reassembly at a rate of its own; one decay for everything."""
         solver = cfg.SOLVER
-        slow, fast = [], []
+        slow: list[nn.Parameter] = []
+        fast: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 part = slow if name.startswith(("backbone.", "reassembly.")) else fast
@@ -194,7 +195,8 @@ class LSeg(PixelClassifier):
     def training_losses(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Cross-entropy over the seen labels, whose rows alone are computed.
 
-        With PAIRS, of each example's class and "others", which all other pixels are. Ignored pixels are left out; a batch of nothing else has the loss 0.
+        Ignored pixels are left out; a batch of nothing else has the loss 0. With PAIRS it is over
+        each example's class and "others", which all its other pixels are.
         """
         images, sizes = self.preprocess(batch)
         if self.pairs:

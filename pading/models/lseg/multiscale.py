@@ -1,7 +1,7 @@
 """LSeg's own way of looking at an image at several scales, by windows and mirrored (section 5).
 
-Scales are of a base size rather than of the image; what is smaller than a window is padded to it, and
-so is the last window of an axis (where others shift it inward).
+Scales are of a base size rather than of the image; what is smaller than a window is padded to it,
+and so is the last window of an axis (where others shift it inward).
 """
 
 import math

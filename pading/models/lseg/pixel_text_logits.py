@@ -3,8 +3,8 @@
 The published network enlarges C channels twofold, convolves them to D (C -> C, then C -> D), makes
 every pixel's vector unit, and multiplies it with K texts. All but the norm is linear. So here, at a
 quarter of the pixels, C channels go to K products at once; these are enlarged, and divided by the
-norm, which needs no embedding either: that of a bilinear mixture of four neighbours follows from the
-products among them: four maps of numbers, out of C + 1 channels that have them.
+norm, which needs no embedding either: that of a bilinear mixture of four neighbours follows from
+the products among them: four maps of numbers, out of C + 1 channels that have them.
 """
 
 import math

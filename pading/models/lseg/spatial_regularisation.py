@@ -3,6 +3,7 @@
 Both are equivariant to the order of the labels, and take any number of them.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,7 +11,11 @@ from torch.nn import functional as F
 
 Block = Literal["none", "depthwise", "bottleneck"]
 Activation = Literal["lrelu", "relu", "tanh"]
-_ACTIVATIONS = {"lrelu": F.leaky_relu, "relu": F.relu, "tanh": F.tanh}  # slope 0.01
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "lrelu": F.leaky_relu,
+    "relu": F.relu,
+    "tanh": F.tanh,
+}  # slope 0.01
 
 
 class SpatialRegularisation(nn.Module):

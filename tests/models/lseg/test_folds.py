@@ -1,4 +1,4 @@
-"""Zero-shot by folds: a small data set in PASCAL-5i's layout, trained on three folds, scored on one."""
+"""Zero-shot by folds: data in PASCAL-5i's layout, trained on three folds, scored on one."""
 
 import json
 from collections.abc import Callable
@@ -89,9 +89,10 @@ def test_three_folds_are_trained_and_the_fourth_is_scored(pascal: Path, tmp_path
 
 
 def test_examples(pascal: Path) -> None:
-    from pading.data.catalogue import register_datasets
-    from pading.config import load_config
     from detectron2.data import DatasetCatalog
+
+    from pading.config import load_config
+    from pading.data.catalogue import register_datasets
     from tests.models.recordings import ROOT
 
     config = str(ROOT / "configs" / "shapes" / "semantic" / "LSeg.yaml")

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from pading.errors import InputError
 from pading.vocabulary.splits import ClassInfo, ClassSplit
@@ -84,9 +83,7 @@ def test_void_everywhere_is_no_loss(make_lseg: Callable, make_labelled: Callable
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_embeddings_are_what_the_scores_compare(
-    make_lseg: Callable, rng: torch.Generator
-) -> None:
+def test_embeddings_are_what_the_scores_compare(make_lseg: Callable, rng: torch.Generator) -> None:
     model = make_lseg().eval()
     image = torch.rand(3, 64, 96, generator=rng) * 255
     found = model.encode_pixels(image)
@@ -143,9 +140,7 @@ def test_views_of_the_published_evaluation(make_lseg: Callable, rng: torch.Gener
         ({"MODEL.TOKENS.OPTIONS": ["colour", 3]}, "cannot be built"),
     ],
 )
-def test_backbones_that_give_no_tokens(
-    settings: dict, message: str, make_lseg: Callable
-) -> None:
+def test_backbones_that_give_no_tokens(settings: dict, message: str, make_lseg: Callable) -> None:
     with pytest.raises(InputError, match=message):
         make_lseg(VIT | settings)
 

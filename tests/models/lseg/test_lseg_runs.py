@@ -71,9 +71,7 @@ def test_a_lightning_checkpoint_loads_with_or_without_its_prefix(
 
 
 @pytest.mark.parametrize("block", [True, False])
-def test_a_checkpoint_of_another_variant(
-    block: bool, make_lseg: Callable, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_variant(block: bool, make_lseg: Callable, tmp_path: Path) -> None:
     with_block = {**VIT, "MODEL.LSEG.BLOCK": "bottleneck"}
     source, model = (make_lseg(with_block if b else VIT) for b in (block, not block))
     torch.save({"state_dict": source.state_dict()}, tmp_path / "other.ckpt")
@@ -90,6 +88,8 @@ def test_a_backbone_of_timm_alone(make_lseg: Callable, tmp_path: Path) -> None:
     weights = model.backbone.vit.state_dict()
     for name in ("blocks.3.mlp.fc2.weight", "cls_token", "patch_embed.proj.bias"):
         assert torch.equal(weights[name], source.state_dict()[name]), name
-    other = make_lseg({**VIT, "MODEL.TOKENS.NAME": "vit_tiny_patch16_224", "MODEL.TOKENS.OPTIONS": []})
+    other = make_lseg(
+        {**VIT, "MODEL.TOKENS.NAME": "vit_tiny_patch16_224", "MODEL.TOKENS.OPTIONS": []}
+    )
     with pytest.raises(InputError, match=r"vit\.pth: the weights of the backbone vit_tiny"):
         Checkpointer(other).load(str(tmp_path / "vit.pth"))

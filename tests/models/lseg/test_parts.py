@@ -14,9 +14,7 @@ from pading.models.lseg.spatial_regularisation import SpatialRegularisation
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 6), (4, 1), (1, 1)])
 @pytest.mark.parametrize("factor", [2, 3])
-def test_norm_of_an_enlarged_map(
-    size: tuple[int, int], factor: int, rng: torch.Generator
-) -> None:
+def test_norm_of_an_enlarged_map(size: tuple[int, int], factor: int, rng: torch.Generator) -> None:
     x = torch.randn(2, 11, *size, generator=rng)
     wanted = factor * size[0], factor * size[1]
     expected = enlarged(x, wanted).norm(dim=1, keepdim=True)
@@ -110,7 +108,7 @@ def test_published_names(prefix: str) -> None:
         "pretrained.layer1.4.0.bn1.weight": "backbone.model.layer1.0.bn1.weight",
         "pretrained.layer3.5.conv2.weight": "backbone.model.layer3.5.conv2.weight",
         "scratch.refinenet1.resConfUnit2.bn1.bias": "fusion.stages.0.unit.bn1.bias",
-        "scratch.refinenet4.resConfUnit1.bn1.bias": "published.scratch.refinenet4.resConfUnit1.bn1.bias",
+        "scratch.refinenet4.resConfUnit1.bn1": "published.scratch.refinenet4.resConfUnit1.bn1",
         "scratch.head_block.depthwise.depthwise.bias": "spatial_regularisation.convolutions.0.bias",
         "clip_pretrained.visual.proj": "published.clip_pretrained.visual.proj",
         "pretrained.model.norm.weight": "published.pretrained.model.norm.weight",
