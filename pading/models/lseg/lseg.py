@@ -147,6 +147,15 @@ class LSeg(PixelClassifier):
             )
         return super().check_checkpoint(checkpoint)
 
+    def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
+        if name.startswith("pixel_embedding.") and theirs[0] != ours[0]:
+            return (
+                f"it compares pixels with class vectors of {theirs[0]} numbers, but "
+                f"MODEL.CLASS_VECTORS gives {ours[0]}: use vectors by the text encoder that it was "
+                "trained with"
+            )
+        return super().shape_hint(name, theirs, ours)
+
     def training_source(self, cfg: CfgNode, seed: int) -> Batches:
         """The images of DATASETS.TRAIN; with PAIRS, every class in every one of them."""
         if self.pairs:

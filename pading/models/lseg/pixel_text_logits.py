@@ -86,11 +86,11 @@ def isometric(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         weight, bias: (D, C) and (D,).
 
     Returns:
-        weight and bias of as many channels as are needed. An exported graph, to which a
-        factorisation is foreign, has all of them.
+        weight and bias of as many channels as are needed. A compiled or exported graph, to which
+        a factorisation is foreign, has all of them.
     """
     dim, channels = weight.shape
-    if dim <= channels + 1 or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+    if dim <= channels + 1 or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return weight, bias
     both = torch.cat((weight, bias[:, None]), dim=1)
     exact = both.double() if both.device.type != "mps" else both  # which has no float64

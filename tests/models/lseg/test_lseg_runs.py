@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch import nn
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.errors import InputError
@@ -77,6 +78,35 @@ def test_a_checkpoint_of_another_variant(block: bool, make_lseg: Callable, tmp_p
     torch.save({"state_dict": source.state_dict()}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match=r"spatial_regularisation\.convolutions\.0\.weight"):
         Checkpointer(model).load(str(tmp_path / "other.ckpt"))
+
+
+def test_vectors_of_another_width(make_lseg: Callable, tmp_path: Path) -> None:
+    source, model = make_lseg(), make_lseg()
+    state = source.state_dict()
+    state["pixel_embedding.weight"] = torch.zeros(20, *state["pixel_embedding.weight"].shape[1:])
+    state["pixel_embedding.bias"] = torch.zeros(20)
+    state["class_vectors"] = torch.zeros(5, 20)
+    torch.save({"model": state}, tmp_path / "wide.pth")
+    with pytest.raises(InputError, match=r"of 20 numbers, but MODEL\.CLASS_VECTORS gives 12"):
+        Checkpointer(model).load(str(tmp_path / "wide.pth"))
+
+
+def test_the_network_is_exported(make_lseg: Callable, rng: torch.Generator) -> None:
+    for settings in ({}, VIT):
+        model = make_lseg(settings).eval()
+        images = torch.randn(1, 3, 64, 64, generator=rng)
+        with torch.no_grad():
+            graph = torch.export.export(_Network(model), (images,)).module()
+            torch.testing.assert_close(graph(images), model.network(images), atol=1e-4, rtol=0)
+
+
+class _Network(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model.network(images)
 
 
 def test_a_backbone_of_timm_alone(make_lseg: Callable, tmp_path: Path) -> None:
