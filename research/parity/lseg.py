@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pading.models.lseg.fusion import enlarged
 from pading.models.lseg.lseg import LSeg
+from pading.models.lseg.multiscale import multiscale_scores
 from pading.models.lseg.reassembly import resized_positions
 from pading.models.lseg.spatial_regularisation import SpatialRegularisation
 from pading.models.lseg.token_backbone import TokenBackbone
@@ -141,8 +142,15 @@ def compare_free_labels(comparer: Comparer, recording: LSegRecording, model: LSe
         pixels = recording.images(name.replace("scores", "image_rgb"))
         image = (pixels - model.pixel_mean) / model.pixel_std
         crop = views["crop_size"]
-        scores = model.multiscale(
-            image, views["base_size"], (crop, crop * 2 // 3), views["scales"], views["flip"]
+        scores = multiscale_scores(
+            model.network,
+            image,
+            base_size=views["base_size"],
+            crop=crop,
+            stride=crop * 2 // 3,
+            scales=views["scales"],
+            flip=views["flip"],
+            black=model.black,
         )
         # Theirs is the sum over scales and mirrored pairs.
         comparer.values(name, scores * len(views["scales"]) * (1 + views["flip"]), SCORES)

@@ -10,24 +10,22 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
-from detectron2.utils import comm
+from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import pading.backbones.plain_convnet  # noqa: F401  (registers it)
 from pading.data.batches import Batches
 from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
+from pading.losses.pixel_cross_entropy import UNLABELLED, pixel_cross_entropy
 from pading.models.base import ParameterGroups
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
 from pading.models.lseg.multiscale import multiscale_scores
 from pading.models.lseg.pairs import PAIR, asked_for, build_pair_batches, others_of
 from pading.models.lseg.pixel_text_logits import PixelTextLogits
-from pading.models.lseg.reassembly import Readout, Reassembly
+from pading.models.lseg.pyramid import Pyramid, build_pyramid
 from pading.models.lseg.spatial_regularisation import SpatialRegularisation
-from pading.models.lseg.token_backbone import TokenBackbone
 from pading.models.pixel_classifier import PixelClassifier
 from pading.vocabulary.splits import ClassSplit
 
@@ -49,9 +47,7 @@ class LSeg(PixelClassifier):
     def __init__(
         self,
         *,
-        backbone: Backbone,
-        features: Sequence[str],
-        reassembly: Reassembly | None,
+        pyramid: Pyramid,
         channels: int,
         temperature: float,
         learn_temperature: bool,
@@ -62,9 +58,7 @@ class LSeg(PixelClassifier):
     ) -> None:
         """
         Args:
-            backbone: gives maps of four scales, or tokens at four depths.
-            features: names of its outputs, the finest first.
-            reassembly: from tokens to maps.
+            pyramid: what makes maps of several scales.
             channels: C, width of the fusion.
             temperature: of the cosines.
             learn_temperature: whether it is trained; published: a constant.
@@ -74,14 +68,11 @@ class LSeg(PixelClassifier):
             base: see :class:`~pading.models.base.SegmentationModel`.
         """
         super().__init__(**base)
-        self.backbone = backbone
-        self.features = tuple(features)
-        self.reassembly = reassembly
-        shapes = backbone.output_shape()
-        widths = [shapes[name].channels for name in features]
-        if reassembly is not None:
-            widths = [scale.channels for scale in reassembly.scales]
-        self.fusion = Fusion(widths, channels)
+        self.backbone = pyramid.backbone
+        self.features = tuple(pyramid.features)
+        self.reassembly = pyramid.reassembly
+        self.divisor = pyramid.divisor
+        self.fusion = Fusion(pyramid.widths, channels)
         self.pixel_embedding = nn.Conv2d(channels, self.class_vectors.shape[1], 1)
         self.comparison = PixelTextLogits(temperature, learn_temperature)
         self.spatial_regularisation = spatial_regularisation
@@ -93,13 +84,6 @@ class LSeg(PixelClassifier):
         cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
     ) -> dict[str, Any]:
         section = cfg.MODEL.LSEG
-        backbone = build_backbone(cfg)
-        reassembly = None
-        if isinstance(backbone, TokenBackbone):
-            features = list(backbone.output_shape())
-            reassembly = _reassembly(backbone, cfg.MODEL.TOKENS)
-        else:
-            features = _scales(backbone, section.FEATURES)
         block = None
         if section.BLOCK != "none":
             block = SpatialRegularisation(
@@ -107,9 +91,7 @@ class LSeg(PixelClassifier):
             )
         return {
             **super().from_config(cfg, split, class_vectors),
-            "backbone": backbone,
-            "features": features,
-            "reassembly": reassembly,
+            "pyramid": build_pyramid(cfg),
             "channels": section.CHANNELS,
             "temperature": section.TEMPERATURE,
             "learn_temperature": section.LEARN_TEMPERATURE,
@@ -215,12 +197,11 @@ class LSeg(PixelClassifier):
             return self.pair_losses(images, text, asked_for(batch, sizes.padded).to(self.device))
         labels = self.seen_rows(self.targets(batch, sizes))
         scores = self.logits(images, self.text[list(self.split.seen)])
-        loss = F.cross_entropy(scores.float(), labels, ignore_index=-1, reduction="sum")
-        return {"loss_pixels": loss / _pixels_per_process(labels)}
+        return {"loss_pixels": pixel_cross_entropy(scores, labels)}
 
     def seen_rows(self, targets: Tensor) -> Tensor:
-        """Labels as rows of the seen classes; -1 for everything else."""
-        rows = torch.full((IGNORE_LABEL + 1,), -1, device=targets.device)
+        """Labels as rows of the seen classes; UNLABELLED is everything else."""
+        rows = torch.full((IGNORE_LABEL + 1,), UNLABELLED, device=targets.device)
         seen = torch.tensor(self.split.seen, device=targets.device)
         rows[seen] = torch.arange(len(seen), device=targets.device)
         return rows[targets]
@@ -234,13 +215,24 @@ class LSeg(PixelClassifier):
             pixels, sizes = self.preprocess([image])
             settings = self.inference
             side = settings.window[0] if settings.window else self.base_size
-            stride = settings.stride[0] if settings.stride else side
             with self.mixed_precision():
-                scores = self.multiscale(
-                    pixels, self.base_size, (side, stride), settings.scales, settings.flip
+                scores = multiscale_scores(
+                    self.network,
+                    pixels,
+                    base_size=self.base_size,
+                    crop=side,
+                    stride=settings.stride[0] if settings.stride else side,
+                    scales=settings.scales,
+                    flip=settings.flip,
+                    black=self.black,
                 )
             results += self.results(scores, sizes)
         return results
+
+    @property
+    def black(self) -> Tensor:
+        """(3, 1, 1), what a black pixel is to the network."""
+        return -self.pixel_mean / self.pixel_std
 
     def fused(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H/4, W/4), before the fusion's last convolution."""
@@ -281,87 +273,19 @@ class LSeg(PixelClassifier):
         height, width = image.shape[-2:]
         return F.normalize(enlarged(found, padded.shape[-2:])[0, :, :height, :width], dim=0)
 
-    def multiscale(
-        self,
-        image: Tensor,
-        base_size: int,
-        window: tuple[int, int],
-        scales: Sequence[float],
-        flip: bool,
-    ) -> Tensor:
-        """Logits as LSeg's evaluation takes them.
-
-        Args:
-            image: (1, 3, H, W), normalised.
-            base_size: longer side at scale 1.
-            window: side and stride of the windows.
-            scales, flip: the views.
-
-        Returns:
-            (1, K, H, W), the mean over the views.
-        """
-        return multiscale_scores(
-            self.network,
-            image,
-            base_size=base_size,
-            crop=window[0],
-            stride=window[1],
-            scales=scales,
-            flip=flip,
-            black=-self.pixel_mean / self.pixel_std,
-        )
-
     def pair_losses(self, images: Tensor, text: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Cross-entropy where every image has labels of its own.
 
         Args:
             images: (B, 3, H, W), normalised.
             text: (B, K, D) unit vectors.
-            targets: (B, H, W) int64, below K; negative: not in the image.
+            targets: (B, H, W) int64, below K; UNLABELLED: not in the image.
         """
-        logits = self.logits(images, text)
-        loss = F.cross_entropy(logits.float(), targets, ignore_index=-1, reduction="sum")
-        return {"loss_pixels": loss / _pixels_per_process(targets)}
+        return {"loss_pixels": pixel_cross_entropy(self.logits(images, text), targets)}
 
     def _padded(self, images: Tensor) -> Tensor:
-        shapes = self.backbone.output_shape()
-        coarsest = max(shapes[name].stride for name in self.features)
-        divisor = max(self.backbone.size_divisibility, coarsest)
+        divisor = self.divisor
         height, width = images.shape[-2:]
         if not (height % divisor or width % divisor):
             return images
         return F.pad(images, (0, -width % divisor, 0, -height % divisor))
-
-
-def _pixels_per_process(labels: Tensor) -> Tensor:
-    """Labelled pixels, at least 1: of all processes together, by their number.
-
-    So several processes, whose gradients are averaged, have the loss of one that sees all images.
-    """
-    count = (labels >= 0).sum().float()
-    processes = comm.get_world_size()
-    if processes > 1:
-        torch.distributed.all_reduce(count)
-        count /= processes
-    return count.clamp_min(1 / processes)
-
-
-def _reassembly(backbone: TokenBackbone, section: CfgNode) -> Reassembly:
-    readout: Readout = section.READOUT
-    if readout != "ignore" and not backbone.has_class_token:
-        raise InputError(
-            f"MODEL.TOKENS.READOUT is {readout!r}, but {section.NAME} has no class token; "
-            "set it to 'ignore'"
-        )
-    return Reassembly(backbone.width, backbone.patch_size, section.CHANNELS, readout)
-
-
-def _scales(backbone: Backbone, wanted: Sequence[str]) -> list[str]:
-    shapes = backbone.output_shape()
-    missing = [name for name in wanted if name not in shapes]
-    if missing:
-        raise InputError(
-            f"MODEL.LSEG.FEATURES has {missing[0]!r}, which the backbone does not give; take some "
-            f"of {', '.join(shapes)}"
-        )
-    return sorted(wanted, key=lambda name: shapes[name].stride)

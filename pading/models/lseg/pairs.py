@@ -16,6 +16,7 @@ from pading.data.images import read_label_map
 from pading.data.mappers import SegmentationMapper
 from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
+from pading.losses.pixel_cross_entropy import UNLABELLED
 from pading.vocabulary.fold_splits import OTHERS
 from pading.vocabulary.splits import ClassSplit
 
@@ -108,11 +109,11 @@ def classes_shown(entry: dict[str, Any]) -> tuple[set[int], bool]:
 def asked_for(batch: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> Tensor:
     """(B, *size) int64: 1 where the class is that an example asks for, 0 elsewhere in the image.
 
-    Everything else is "others", void and other classes too; -1 is what the image was padded by.
+    Everything else is "others", void and other classes too; padding is UNLABELLED.
     """
     maps = []
     for image in batch:
         labels = (image["sem_seg"] == image[PAIR]).long()
         height, width = labels.shape
-        maps.append(F.pad(labels, (0, size[1] - width, 0, size[0] - height), value=-1))
+        maps.append(F.pad(labels, (0, size[1] - width, 0, size[0] - height), value=UNLABELLED))
     return torch.stack(maps)

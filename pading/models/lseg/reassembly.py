@@ -49,7 +49,6 @@ class ScaleReassembly(nn.Module):
         super().__init__()
         self.readout = ReadoutProjection(width) if readout == "project" else None
         self.adds_class_token = readout == "add"
-        self.channels = channels
         self.projection = nn.Conv2d(width, channels, 1)
         self.resize: nn.Module = nn.Identity()
         if factor > 1:
@@ -85,6 +84,7 @@ class Reassembly(nn.Module):
         """
         super().__init__()
         factors = scale_factors(patch_size)
+        self.channels = list(channels)
         self.scales = nn.ModuleList(
             ScaleReassembly(width, c, factor, readout)
             for c, factor in zip(channels, factors, strict=True)
