@@ -1,4 +1,4 @@
-"""Keys of LSeg, and of the backbones that it brings."""
+"""Keys of MODEL.LSEG, and of the backbones that come with it."""
 
 from pading.config.key import ANY, COUNT, NOT_NEGATIVE, POSITIVE, TEXT, Key, Rule, list_of, one_of
 
@@ -46,7 +46,7 @@ LSEG_KEYS = (
         "MODEL.LSEG.BASE_SIZE",
         0,
         NOT_NEGATIVE,
-        "Views as LSeg's evaluation has them: MODEL.INFERENCE.SCALES of this length of the longer "
+        "Views as in the published evaluation: MODEL.INFERENCE.SCALES of this length of the longer "
         "side, square windows at MODEL.INFERENCE.STRIDE, padded with black. 0: as everywhere.",
     ),
     Key(
