@@ -79,6 +79,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = default_argument_parser(epilog=__doc__).parse_args()
+    args = parse(arguments)
     cfg = setup(args, num_processes(args))
     launch(run_in_new_process, args, cfg.MODEL.DEVICE, (cfg, args))

@@ -10,6 +10,9 @@ from tabulate import tabulate
 
 from research.parity import pading as stage_two
 from research.parity.comparison import Comparer, Comparison
+from research.parity.lseg import compare_lseg, is_input
+from research.parity.lseg_recording import LSegRecording
+from research.parity.lseg_scores import SCORE_INPUTS, compare_scores
 from research.parity.mask2former import compare_losses, compare_outputs, segmenter_inputs
 from research.parity.recording import Recording
 
@@ -92,6 +95,8 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
         torch.manual_seed(seed)
         recording = Recording(path, folder)
         comparer = Comparer(recording)
+        if "config" in recording or "semantic_prediction" in recording:
+            return _check_lseg(LSegRecording(path, folder))
         predictions = compare_outputs(comparer)
         inputs = segmenter_inputs(recording)
         if recording.is_stage_two:
@@ -104,6 +109,24 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
     known = inputs | {c.array for c in comparer.comparisons}
     return ParityReport(
         path=str(path),
+        comparisons=tuple(comparer.comparisons),
+        unknown=tuple(name for name in recording.arrays if name not in known),
+        not_recorded=tuple(comparer.not_recorded),
+        inputs=len(inputs),
+    )
+
+
+def _check_lseg(recording: LSegRecording) -> ParityReport:
+    comparer = Comparer(recording)
+    if "config" in recording:
+        compare_lseg(comparer, recording)
+        inputs = {name for name in recording.arrays if is_input(name)}
+    else:
+        compare_scores(comparer)
+        inputs = set(SCORE_INPUTS) & set(recording.arrays)
+    known = inputs | {c.array for c in comparer.comparisons}
+    return ParityReport(
+        path=str(recording.path),
         comparisons=tuple(comparer.comparisons),
         unknown=tuple(name for name in recording.arrays if name not in known),
         not_recorded=tuple(comparer.not_recorded),
