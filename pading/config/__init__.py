@@ -31,13 +31,22 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # Class split of the data sets of TRAIN and TEST instead of their own: a shipped one or a file
     # such as tools/add_classes.py writes; "": their own.
     cfg.DATASETS.SPLIT = ""
-    # Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "flip", "none".
+    # Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "semantic" (what
+    # follows BASE_SIZE below), "flip", "none".
     cfg.INPUT.AUGMENTATION = "large_scale_jitter"
     # Side of the square crop of large-scale jitter, in pixels.
     cfg.INPUT.IMAGE_SIZE = 1024
-    # Range of the random scale of large-scale jitter, relative to IMAGE_SIZE.
+    # Range of the random scale, relative to IMAGE_SIZE (large-scale jitter) or BASE_SIZE (semantic).
     cfg.INPUT.MIN_SCALE = 0.1
     cfg.INPUT.MAX_SCALE = 2.0
+    # What the longer and the shorter side of an image may be at scale 1; equal: the longer alone.
+    cfg.INPUT.BASE_SIZE = (2048, 512)
+    # Height and width of the crop; what is smaller is padded.
+    cfg.INPUT.CROP_SIZE = (512, 512)
+    # A crop is drawn anew while one class has more of its labelled pixels; 1: never.
+    cfg.INPUT.MAX_CLASS_SHARE = 0.75
+    # Random brightness, contrast, saturation and hue.
+    cfg.INPUT.PHOTOMETRIC_DISTORTION = True
     # The usual order of ImageNet weights; Detectron2's own default is BGR.
     cfg.INPUT.FORMAT = "RGB"
 

@@ -13,7 +13,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY
 
-from pading.data.mappers import AUGMENTATIONS
+from pading.data.augmentations import AUGMENTATIONS
 from pading.errors import InputError
 
 

@@ -192,8 +192,13 @@ def training_entries(cfg: CfgNode) -> list[dict[str, Any]]:
     )
 
 
-def build_training_batches(cfg: CfgNode, seed: int) -> TrainingBatches:
+def build_training_batches(cfg: CfgNode, seed: int, learns_from: str = "masks") -> TrainingBatches:
     """What DATASETS.TRAIN, DATALOADER and SOLVER.IMS_PER_BATCH ask for.
+
+    Args:
+        cfg: the configuration.
+        seed: of the run.
+        learns_from: "masks" or "labels"; see :class:`~pading.data.mappers.SegmentationMapper`.
 
     Raises:
         InputError: see :func:`training_entries` and :func:`share_of_batch`.
@@ -203,7 +208,7 @@ def build_training_batches(cfg: CfgNode, seed: int) -> TrainingBatches:
     wide = [e.get("width", 0) > e.get("height", 0) for e in entries]
     return TrainingBatches(
         DatasetFromList(entries, copy=False),
-        SegmentationMapper(cfg, is_train=True),
+        SegmentationMapper(cfg, is_train=True, learns_from=learns_from),
         seed=seed,
         images_per_batch=cfg.SOLVER.IMS_PER_BATCH,
         num_workers=cfg.DATALOADER.NUM_WORKERS,

@@ -21,6 +21,7 @@ from pading.data.annotation_checks import (
     check_segmentation,
     crowd_flag,
 )
+from pading.data.image_lists import listed_maps
 from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
@@ -186,6 +187,8 @@ def load_semantic(
         for name in _list_folder(spec.labels)
         if name.lower().endswith(".png") and not name.startswith(".")
     )
+    if spec.list:
+        maps = listed_maps(spec, maps, on_error)
     return list(_each(maps, parse, on_error))
 
 

@@ -14,9 +14,9 @@ from detectron2.modeling import build_model
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.config.settings import check_settings
+from pading.data.augmentations import build_augmentations
 from pading.data.catalogue import register_datasets
 from pading.data.coco_formats import coco_detections, panoptic_segments
-from pading.data.mappers import build_augmentations
 from pading.engine.environment import check_device
 from pading.engine.setup import check_weights
 from pading.errors import InputError

@@ -5,8 +5,9 @@ from detectron2.config import get_cfg
 from PIL import Image
 
 from pading.config import add_pading_config
+from pading.data.augmentations import AUGMENTATIONS
 from pading.data.ground_truth import load_panoptic
-from pading.data.mappers import AUGMENTATIONS, SegmentationMapper
+from pading.data.mappers import SegmentationMapper
 from pading.errors import InputError
 
 
