@@ -150,7 +150,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_namespace_packages(include=["pading", "pading.*"]), "pading_ops"],
     package_dir={"": ".", "pading_ops": "ops/pading_ops"},
-    package_data={"pading.data": ["splits/*.json", "vectors/*"]},
+    package_data={"pading.vocabulary": ["splits/*.json", "folds/*.json", "vectors/*"]},
     # Detectron2 is on no index: tools/install_detectron2.py. panopticapi: README.md, Installation.
     install_requires=[
         "torch>=2.4",

@@ -36,7 +36,7 @@ def _add_data_keys(cfg: CfgNode) -> None:
     cfg.INPUT.AUGMENTATION = "large_scale_jitter"
     # Side of the square crop of large-scale jitter, in pixels.
     cfg.INPUT.IMAGE_SIZE = 1024
-    # Range of the random scale, relative to IMAGE_SIZE (large-scale jitter) or BASE_SIZE (semantic).
+    # Range of the random scale, relative to IMAGE_SIZE (semantic: BASE_SIZE).
     cfg.INPUT.MIN_SCALE = 0.1
     cfg.INPUT.MAX_SCALE = 2.0
     # What the longer and the shorter side of an image may be at scale 1; equal: the longer alone.

@@ -161,8 +161,8 @@ class MixedCrop(T.Augmentation):
         """A crop of image (H, W, 3), chosen by its labels (as :func:`packed` gives them)."""
         if sem_seg is None:
             raise InputError(
-                "INPUT.MAX_CLASS_SHARE: instance annotations have no label maps to choose crops by; "
-                "set it to 1, or train on semantic or panoptic data"
+                "INPUT.MAX_CLASS_SHARE: instance annotations have no label maps to choose crops "
+                "by; set it to 1, or train on semantic or panoptic data"
             )
         for _ in range(_TRIES):
             transform = self.crop.get_transform(image)

@@ -110,8 +110,8 @@ class SegmentationMapper:
             if self.learns_from == "masks":
                 return None
             raise InputError(
-                f"{entry['file_name']}: this model learns from label maps, and instance annotations "
-                "are none; name semantic or panoptic data sets in DATASETS.TRAIN"
+                f"{entry['file_name']}: this model learns from label maps, and instance "
+                "annotations are none; name semantic or panoptic data sets in DATASETS.TRAIN"
             )
         chosen_by_labels = any(isinstance(a, MixedCrop) for a in self.augmentations.augs)
         if self.learns_from == "masks" and entry["task"] == "panoptic" and not chosen_by_labels:

@@ -57,7 +57,8 @@ def score_semantic(
             if outside.size:
                 raise InputError(
                     f"{what} of image {name}: has label {outside.flat[0]}; the split {split.name} "
-                    f"has 0 to {split.num_classes - 1}, and 255 (of 16 bits {IGNORE_LABEL}) is ignored"
+                    f"has 0 to {split.num_classes - 1}, and 255 (of 16 bits {IGNORE_LABEL}) is "
+                    "ignored"
                 )
         counts += count_pixels(labels, guess, split.num_classes)
     return summarise_pixels(counts, split)

@@ -1,8 +1,9 @@
 """Folds of a class list: which classes a model is trained on, and on which others it is tested.
 
-A list is declared once, as a JSON file: ``{"name": ..., "classes": [{"id", "name", "fold"}, ...]}``.
-Its fold is a number (PASCAL-5i, COCO-20i: tested on that fold, trained on the others) or "train",
-"val" or "test" (FSS-1000). The lists are those of HSNet (Min, Kang and Cho, ICCV 2021).
+A list is declared once, as a JSON file:
+``{"name": ..., "classes": [{"id", "name", "fold"}, ...]}``. A fold is a number (PASCAL-5i and
+COCO-20i: tested on that fold, trained on the others) or "train", "val" or "test" (FSS-1000). The lists are
+those of HSNet (Min, Kang and Cho, ICCV 2021).
 """
 
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def load_fold(name: str, fold: int | str) -> Fold:
     known = [kind for kind in dict.fromkeys(row["fold"] for row in rows) if kind != "train"]
     if fold not in known or isinstance(fold, bool):
         raise InputError(
-            f"the class list {name!r} has no fold {fold!r}; take one of {', '.join(map(repr, known))}"
+            f"the class list {name!r} has no fold {fold!r}; "
+            f"take one of {', '.join(map(repr, known))}"
         )
     # Where the list says itself what is for training, validation classes are in neither.
     trained = ["train"] if any(row["fold"] == "train" for row in rows) else known
