@@ -20,7 +20,7 @@ from detectron2.data import DatasetFromList, get_detection_dataset_dicts
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pading.data.mappers import SegmentationMapper
+from pading.data.mappers import LearnsFrom, SegmentationMapper
 from pading.errors import InputError
 from pading.randomness import Stream, generator, seed_everything
 
@@ -192,7 +192,9 @@ def training_entries(cfg: CfgNode) -> list[dict[str, Any]]:
     )
 
 
-def build_training_batches(cfg: CfgNode, seed: int, learns_from: str = "masks") -> TrainingBatches:
+def build_training_batches(
+    cfg: CfgNode, seed: int, learns_from: LearnsFrom = "masks"
+) -> TrainingBatches:
     """What DATASETS.TRAIN, DATALOADER and SOLVER.IMS_PER_BATCH ask for.
 
     Args:

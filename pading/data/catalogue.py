@@ -12,7 +12,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pading.data.dataset_rows import DATASETS
-from pading.data.ground_truth import LOADERS, OnError, raise_error
+from pading.data.entry_files import OnError, raise_error
+from pading.data.ground_truth import LOADERS
 from pading.data.masks import IGNORE_LABEL
 from pading.data.spec import DatasetSpec, read_specs
 from pading.errors import InputError
@@ -40,7 +41,8 @@ def register(spec: DatasetSpec) -> None:
     ``task``, ``seen_only``, the files and what Detectron2's visualizer reads.
 
     Raises:
-        InputError: an unknown task, or a split that cannot be loaded.
+        InputError: an unknown task, a key that the task needs or does not have, or a split that
+            cannot be loaded.
     """
     if spec.task not in _NEEDS:
         raise InputError(
@@ -50,6 +52,12 @@ def register(spec: DatasetSpec) -> None:
     for key in _NEEDS[spec.task]:
         if not getattr(spec, key):
             raise InputError(f"data set {spec.name!r}: a {spec.task} data set needs {key!r}")
+    for key in ("list", "label_offset"):
+        if getattr(spec, key) and (spec.task != "semantic" or spec.annotations):
+            raise InputError(
+                f"data set {spec.name!r}: {key!r} is for semantic data sets with label maps; "
+                "leave it out"
+            )
     split = load_split(spec.split)
     if spec.name in DatasetCatalog:
         DatasetCatalog.remove(spec.name)
@@ -158,7 +166,11 @@ def metadata_of(name: str) -> Any:
         InputError: it is not registered, or not by :func:`register`.
     """
     # Detectron2's own data sets may have a "split" as well (voc_2007_val: the text "val").
-    known = [n for n in DatasetCatalog.list() if hasattr(MetadataCatalog.get(n), "spec")]
+    known = [
+        known_name
+        for known_name in DatasetCatalog.list()
+        if isinstance(MetadataCatalog.get(known_name).get("split"), ClassSplit)
+    ]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the data sets are {', '.join(known)}"

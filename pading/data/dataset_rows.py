@@ -6,7 +6,6 @@ from pading.data.spec import DatasetSpec
 
 _PREPARE = "make it with datasets/prepare_coco_"
 _GENERATE = "make it with datasets/prepare_shapes.py"
-_LAY_OUT = "datasets/README.md says how to lay it out"
 
 
 def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
@@ -101,7 +100,6 @@ def _voc(subset: str, images: str, labels: str, **more: Any) -> DatasetSpec:
         list=f"VOC2012/ImageSets/Segmentation/{images}.txt",
         label_offset=1,
         ignored_labels=(0,),
-        remedy=_LAY_OUT,
         **more,
     )
 
@@ -117,7 +115,6 @@ def _context(subset: str, **more: Any) -> DatasetSpec:
         list=f"VOC2010/ImageSets/SegmentationContext/{subset}.txt",
         label_offset=1,
         ignored_labels=(0,),
-        remedy=_LAY_OUT,
         **more,
     )
 
@@ -143,7 +140,6 @@ def _coco_stuff_all(subset: str) -> DatasetSpec:
         split="coco_stuff_171",
         images=f"coco/{subset}2017",
         labels=f"coco/stuffthingmaps/{subset}2017",
-        remedy=_LAY_OUT,
     )
 
 

@@ -1,8 +1,9 @@
 """Image lists: text files that name the images of a data set, as VOC's ImageSets do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from pading.data.entry_files import OnError
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
 
@@ -41,9 +42,7 @@ def read_image_list(path: str | Path) -> tuple[str, ...]:
     return tuple(stems)
 
 
-def listed_maps(
-    spec: DatasetSpec, maps: Sequence[str], on_error: Callable[[InputError], None]
-) -> list[str]:
+def listed_maps(spec: DatasetSpec, maps: Sequence[str], on_error: OnError) -> list[str]:
     """The label maps of the images that the data set's list names, in the list's order.
 
     Args:

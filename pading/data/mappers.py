@@ -1,6 +1,6 @@
 """From a data set's dictionary to what the model takes: image and targets, augmented alike."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from pading.data.masks import (
 )
 from pading.errors import InputError
 
-LEARNS_FROM = ("masks", "labels")
+LearnsFrom = Literal["masks", "labels"]
 
 
 class SegmentationMapper:
@@ -42,7 +42,7 @@ class SegmentationMapper:
         *,
         augmentations: list[T.Augmentation],
         image_format: str,
-        learns_from: str = "masks",
+        learns_from: LearnsFrom = "masks",
     ) -> None:
         """
         Args:
@@ -51,8 +51,6 @@ class SegmentationMapper:
             image_format: "RGB" or "BGR".
             learns_from: the targets: "masks" (instances) or "labels" (sem_seg), as the model says.
         """
-        if learns_from not in LEARNS_FROM:
-            raise ValueError(f"learns_from is {learns_from!r}, not one of {LEARNS_FROM}")
         self.learns_from = learns_from
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
@@ -60,7 +58,7 @@ class SegmentationMapper:
 
     @classmethod
     def from_config(
-        cls, cfg: CfgNode, is_train: bool = True, learns_from: str = "masks"
+        cls, cfg: CfgNode, is_train: bool = True, learns_from: LearnsFrom = "masks"
     ) -> dict[str, Any]:
         """Read INPUT."""
         return {

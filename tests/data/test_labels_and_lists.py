@@ -12,7 +12,7 @@ from detectron2.config import CfgNode, get_cfg
 from PIL import Image
 
 from pading.config import add_pading_config
-from pading.data.catalogue import metadata_of
+from pading.data.catalogue import DATASETS, metadata_of, register
 from pading.data.ground_truth import load_panoptic, load_semantic
 from pading.data.mappers import SegmentationMapper
 from pading.data.masks import IGNORE_LABEL, narrowed, semantic_labels, widened
@@ -94,3 +94,29 @@ def test_list_restricts_the_images(many: DatasetSpec, tmp_path: Path) -> None:
 def test_data_sets_of_detectron2_are_not_ours() -> None:
     with pytest.raises(InputError, match="there is no data set 'voc_2007_val'"):
         metadata_of("voc_2007_val")
+
+
+@pytest.mark.parametrize(("key", "value"), [("list", "a.txt"), ("label_offset", 1)])
+def test_keys_of_label_maps_alone(make_panoptic: Any, key: str, value: Any) -> None:
+    mini = make_panoptic([[3]])
+    with pytest.raises(InputError, match=f"'mini': '{key}' is for semantic data sets"):
+        register(replace(mini.spec, **{key: value}))
+
+
+def test_voc_as_it_comes(tmp_path: Path) -> None:
+    root = tmp_path / "VOC2012"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    for stem in ("2007_1", "2007_2"):
+        Image.new("RGB", (5, 1)).save(root / "JPEGImages" / f"{stem}.jpg")
+        labels = Image.fromarray(np.array([[0, 1, 15, 16, 255]], dtype=np.uint8))
+        labels.convert("P").save(root / "SegmentationClass" / f"{stem}.png")
+    for subset, stem in (("train", "2007_1"), ("val", "2007_2")):
+        (root / f"ImageSets/Segmentation/{subset}.txt").write_text(f"{stem}\n")
+    void = IGNORE_LABEL
+    rows = {spec.name: spec.under(tmp_path) for spec in DATASETS}
+    for subset, last in (("train", void), ("val", 15)):
+        spec = rows[f"pascal_voc_15_5_{subset}"]
+        (entry,) = load_semantic(spec, load_split(spec.split))
+        labels = semantic_labels({**entry, "height": 1, "width": 5})
+        assert labels.tolist() == [[void, 0, 14, last, void]]
