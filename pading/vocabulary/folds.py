@@ -2,8 +2,8 @@
 
 A list is declared once, as a JSON file:
 ``{"name": ..., "classes": [{"id", "name", "fold"}, ...]}``. A fold is a number (PASCAL-5i and
-COCO-20i: tested on that fold, trained on the others) or "train", "val" or "test" (FSS-1000). The lists are
-those of HSNet (Min, Kang and Cho, ICCV 2021).
+COCO-20i: tested on that fold, trained on the others) or "train", "val" or "test" (FSS-1000). The
+lists are those of HSNet (Min, Kang and Cho, ICCV 2021).
 """
 
 from dataclasses import dataclass
