@@ -30,6 +30,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected a dictionary of tensors, found {type(content).__name__}"
         )
+    if "model" not in content and "state_dict" in content:  # as Lightning writes it
+        content["model"] = content.pop("state_dict")
     if "model" not in content:
         content = {"model": content}
     model = content["model"]

@@ -12,6 +12,8 @@ from research.parity import pading as stage_two
 from research.parity.comparison import Comparer, Comparison
 from research.parity.mask2former import compare_losses, compare_outputs, segmenter_inputs
 from research.parity.recording import Recording
+from research.parity.zegclip import compare_text_encoder, compare_zegclip, is_input
+from research.parity.zegclip_recording import ZegCLIPRecording
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
         torch.manual_seed(seed)
         recording = Recording(path, folder)
         comparer = Comparer(recording)
+        if "text_embedding" in recording or "unit_embedding" in recording:
+            return _check_zegclip(ZegCLIPRecording(path, folder))
         predictions = compare_outputs(comparer)
         inputs = segmenter_inputs(recording)
         if recording.is_stage_two:
@@ -104,6 +108,23 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
     known = inputs | {c.array for c in comparer.comparisons}
     return ParityReport(
         path=str(path),
+        comparisons=tuple(comparer.comparisons),
+        unknown=tuple(name for name in recording.arrays if name not in known),
+        not_recorded=tuple(comparer.not_recorded),
+        inputs=len(inputs),
+    )
+
+
+def _check_zegclip(recording: ZegCLIPRecording) -> ParityReport:
+    comparer = Comparer(recording)
+    if "text_embedding" in recording:
+        compare_zegclip(comparer, recording)
+    else:
+        compare_text_encoder(comparer)
+    inputs = {name for name in recording.arrays if is_input(name)}
+    known = inputs | {c.array for c in comparer.comparisons}
+    return ParityReport(
+        path=str(recording.path),
         comparisons=tuple(comparer.comparisons),
         unknown=tuple(name for name in recording.arrays if name not in known),
         not_recorded=tuple(comparer.not_recorded),
