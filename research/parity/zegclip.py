@@ -1,4 +1,4 @@
-"""ZegCLIP beside a recording: tokens, prompts, decoder, windows, losses and gradients; CLIP's texts.
+"""ZegCLIP beside a recording: tokens, prompts, decoder, windows, losses, gradients; texts.
 
 The arrays are those of the recordings' own description; what is compared is named in each function.
 """
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pading.data.masks import IGNORE_LABEL
 from pading.inference.windows import at_size, windowed
+from pading.models.zegclip.class_mask_decoder import DecoderLayer
 from pading.models.zegclip.zegclip import ZegCLIP
 from pading.vocabulary.clip_text import build_text_tower
 from research.parity.comparison import LOSSES, Comparer
@@ -23,7 +24,7 @@ NORMS = (1e-3, 1e-3)
 _EVERY, _EVERY_TRAINED = 4, 8  # pixels of the sampled scores and mask logits
 
 INPUTS = (
-    *("opts", "frozen", "text_embedding", "image_rgb", "output_size", "rect/image_rgb"),
+    *("opts", "text_embedding", "image_rgb", "output_size", "rect/image_rgb"),
     *("train/images_rgb", "train/labels", "tokens"),
 )
 """Arrays that are given, not compared."""
@@ -37,13 +38,15 @@ _TRAINED: Mapping[str, tuple[str, tuple[int, int], bool]] = {
 
 
 def is_input(name: str) -> bool:
-    """Whether an array describes what was computed; ``frozen`` is compared with gradients."""
+    """Whether an array describes what was computed."""
     return name.startswith("weights/") or name in INPUTS
 
 
 def compare_zegclip(comparer: Comparer, recording: ZegCLIPRecording) -> None:
     """Compare everything of a recording of a network."""
-    compare_window(comparer, recording, recording.built())
+    model = recording.built()
+    compare_window(comparer, recording, model)
+    compare_frozen(comparer, recording, model)
     compare_image(comparer, recording)
     compare_prompts(comparer, recording)
     for part in _TRAINED:
@@ -63,10 +66,8 @@ def compare_window(comparer: Comparer, recording: ZegCLIPRecording, model: ZegCL
     prompts = model.prompts(1)
     tokens = model.backbone.embed(images, model.class_embeddings)
     for i, block in enumerate(model.backbone.blocks):
-        behind = (
-            tokens if i == 0 else torch.cat((tokens[:, :1], tokens[:, 1 + _count(prompts) :]), 1)
-        )
-        tokens = torch.cat((behind[:, :1], prompts[i], behind[:, 1:]), 1)
+        patches_from = 1 if i == 0 else 1 + prompts[0].shape[1]
+        tokens = torch.cat((tokens[:, :1], prompts[i], tokens[:, patches_from:]), 1)
         if i == 0:
             comparer.values("window/tokens", tokens[0], TOKENS)
         tokens = block(tokens)
@@ -101,6 +102,14 @@ def compare_window(comparer: Comparer, recording: ZegCLIPRecording, model: ZegCL
     comparer.values("window/scores", scores, SCORES)
 
 
+def compare_frozen(comparer: Comparer, recording: ZegCLIPRecording, model: ZegCLIP) -> None:
+    """``frozen``: what of the image side is not trained; the text side is not in our model."""
+    if comparer.recorded("frozen"):
+        theirs = {n for n in recording.parsed("frozen") if not n.startswith("text_encoder.")}
+        ours = {n for n, p in model.named_parameters() if not p.requires_grad}
+        comparer.count("frozen", len(theirs ^ ours), "parameters")
+
+
 def last_output(
     recording: ZegCLIPRecording, queries: Tensor, memory: Tensor, number: int
 ) -> Tensor:
@@ -108,8 +117,6 @@ def last_output(
 
     Our decoder has no such weights; they are the recording's, in a layer of ours.
     """
-    from pading.models.zegclip.class_mask_decoder import DecoderLayer
-
     head = recording.options["decode_head"]
     prefix = f"decode_head.decoder_1.layers.{number}."
     own = {
@@ -238,7 +245,3 @@ def compare_text_encoder(comparer: Comparer) -> None:
 
 def _normalised(model: ZegCLIP, pixels: Tensor) -> Tensor:
     return (pixels - model.pixel_mean) / model.pixel_std
-
-
-def _count(prompts: list[Tensor]) -> int:
-    return prompts[0].shape[1]

@@ -1,4 +1,4 @@
-"""What a recording of the published ZegCLIP holds, and the model that it describes, in our terms."""
+"""What a recording of the published ZegCLIP holds, and the model that it describes."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -9,6 +9,7 @@ from pading.backbones.clip_image import ClipImageShape
 from pading.checkpoint.weights import read_weights
 from pading.errors import InputError
 from pading.models.zegclip.zegclip_names import ZEGCLIP_NAMES
+from pading.vocabulary.splits import ClassSplit
 
 
 def check_sizes(cfg: CfgNode, shape: ClipImageShape, class_vectors: Tensor | None) -> None:
@@ -65,3 +66,19 @@ def check_self_training(cfg: CfgNode) -> None:
     setting = content.get("setting", "inductive")
     if setting != "inductive":
         raise InputError(f"MODEL.WEIGHTS {weights}: it was trained {setting}; {start}")
+
+
+def check_same_unseen(theirs: ClassSplit, ours: ClassSplit) -> None:
+    """Refuse self-training of a run that other classes were unseen to.
+
+    Raises:
+        InputError: names such a class.
+    """
+    names = [{split.names[i] for i in split.unseen} for split in (theirs, ours)]
+    unlike = sorted(names[0] ^ names[1])
+    if unlike:
+        kind = "unseen" if unlike[0] in names[0] else "not unseen"
+        raise InputError(
+            f"it was trained on the class split {theirs.name!r}, in which {unlike[0]!r} is {kind}, "
+            f"unlike in {ours.name!r}; self-training goes on with the split that it began with"
+        )

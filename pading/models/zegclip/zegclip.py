@@ -27,7 +27,11 @@ from pading.models.pixel_classifier import PixelClassifier
 from pading.models.zegclip.class_mask_decoder import ClassMaskDecoder
 from pading.models.zegclip.deep_prompts import DeepPrompts
 from pading.models.zegclip.pseudo_labels import labelled_by_scores, labelled_where_unlabelled
-from pading.models.zegclip.settings_checks import check_self_training, check_sizes
+from pading.models.zegclip.settings_checks import (
+    check_same_unseen,
+    check_self_training,
+    check_sizes,
+)
 from pading.models.zegclip.zegclip_names import ZEGCLIP_NAMES
 from pading.structures import ImageSizes
 from pading.vocabulary.splits import ClassSplit
@@ -154,14 +158,7 @@ class ZegCLIP(PixelClassifier):
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> list[str]:
         record = checkpoint.get("split")
         if self.setting == "transductive" and isinstance(record, dict):
-            theirs = ClassSplit.from_record(record, "the checkpoint's class split")
-            unlike = {*_unseen(theirs)} ^ {*_unseen(self.split)}
-            if unlike:
-                raise InputError(
-                    f"it was trained on the class split {theirs.name!r}, in which "
-                    f"{min(unlike)!r} is {'un' * (min(unlike) in _unseen(theirs))}seen, unlike in "
-                    f"{self.split.name!r}; self-training goes on with the split that it began with"
-                )
+            check_same_unseen(ClassSplit.from_record(record, "its class split"), self.split)
         return super().check_checkpoint(checkpoint)
 
     def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
@@ -304,7 +301,3 @@ class ZegCLIP(PixelClassifier):
             resized = F.interpolate(chances[None], wanted, mode="bilinear", align_corners=False)
             found.append({"sem_seg": resized[0]})
         return found
-
-
-def _unseen(split: ClassSplit) -> tuple[str, ...]:
-    return tuple(split.names[i] for i in split.unseen)
