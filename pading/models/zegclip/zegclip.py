@@ -148,6 +148,13 @@ class ZegCLIP(PixelClassifier):
         check_self_training(cfg)
 
     @classmethod
+    def learns_unseen(cls, cfg: CfgNode) -> bool:
+        """Where unseen pixels are, transductive; which classes they are, supervised."""
+        section = cfg.MODEL.ZEGCLIP
+        annotated = section.SETTING == "transductive" and section.UNSEEN_PIXELS == "annotated"
+        return annotated or section.SETTING == "supervised"
+
+    @classmethod
     def identity(cls, cfg: CfgNode) -> dict[str, Any]:
         return {"MODEL.ZEGCLIP.SETTING": cfg.MODEL.ZEGCLIP.SETTING}
 
@@ -203,12 +210,8 @@ class ZegCLIP(PixelClassifier):
                 self.prompts.norm,
                 self.class_embeddings,
             )
-        # Lengths are far from 0, and no epsilon is added, as published.
-        image, patches = found.image.float(), found.patches.float()
-        return (
-            image / image.norm(dim=1, keepdim=True),
-            patches / patches.norm(dim=1, keepdim=True),
-        )
+        image, patches = (x.float() / x.float().norm(dim=1, keepdim=True) for x in found)
+        return image, patches
 
     def logits(self, images: Tensor, text: Tensor) -> Tensor:
         """Mask logits of any classes.
@@ -232,16 +235,7 @@ class ZegCLIP(PixelClassifier):
 
     def targets(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> Tensor:
         """As everywhere; unseen classes are taken where the setting has a use for them."""
-        if self.setting == "inductive":
-            return super().targets(batch, sizes)
-        height, width = sizes.padded
-        maps = [image["sem_seg"].to(self.device) for image in batch]
-        return torch.stack(
-            [
-                F.pad(m, (0, width - m.shape[1], 0, height - m.shape[0]), value=IGNORE_LABEL)
-                for m in maps
-            ]
-        )
+        return (super().targets if self.setting == "inductive" else self.padded)(batch, sizes)
 
     def training_losses(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Losses over the classes that the setting asks for, whose masks alone are computed."""
