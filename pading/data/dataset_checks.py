@@ -21,7 +21,9 @@ _CHUNK = 256
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> None:
+def check_datasets(
+    cfg: CfgNode, training: bool, seconds: float = 60.0, unseen: bool = False
+) -> None:
     """Check the data sets of DATASETS.TRAIN (when training) and DATASETS.TEST.
 
     Names, class splits, annotation files and the existence of every file are checked in full.
@@ -32,11 +34,12 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> None:
         cfg: the configuration; its data sets must have been registered.
         training: whether DATASETS.TRAIN is going to be used.
         seconds: the time to spend on decoding.
+        unseen: whether training may see unseen classes.
 
     Raises:
         InputError: whatever does not fit; the message names the culprit.
     """
-    names = check_names(cfg, training)
+    names = check_names(cfg, training, unseen)
     entries = {name: DatasetCatalog.get(name) for name in names}
     train = cfg.DATASETS.TRAIN if training else ()
     if training and not any(_teaches(entry) for name in train for entry in entries[name]):
@@ -47,8 +50,13 @@ def check_datasets(cfg: CfgNode, training: bool, seconds: float = 60.0) -> None:
     _check_readable(list(chain.from_iterable(entries.values())), seconds)
 
 
-def check_names(cfg: CfgNode, training: bool) -> tuple[str, ...]:
+def check_names(cfg: CfgNode, training: bool, unseen: bool = False) -> tuple[str, ...]:
     """The data sets of DATASETS.TRAIN (when training) and DATASETS.TEST, each once.
+
+    Args:
+        cfg: the configuration; its data sets must have been registered.
+        training: whether DATASETS.TRAIN is going to be used.
+        unseen: whether training may see unseen classes.
 
     Raises:
         InputError: none, one that is not registered, different class splits, or training on one
@@ -61,7 +69,7 @@ def check_names(cfg: CfgNode, training: bool) -> tuple[str, ...]:
     split = split_of(names)
     check_tasks(cfg, train, cfg.DATASETS.TEST)
     for name in train:
-        if split.num_unseen and not metadata_of(name).seen_only:
+        if split.num_unseen and not unseen and not metadata_of(name).seen_only:
             raise InputError(
                 f"DATASETS.TRAIN: {name!r} may hold unseen classes of {split.name!r}; train on a "
                 "data set that is declared seen_only (datasets/README.md says how to prepare one)"

@@ -48,7 +48,7 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     system.check(cfg, split)
     needed = args.eval_only or system.needs_trained_weights
     check_weights(cfg, trained=needed and not resumes)
-    check_datasets(cfg, training=not args.eval_only)
+    check_datasets(cfg, training=not args.eval_only, unseen=system.learns_unseen(cfg))
     if args.resume:
         check_resumable(cfg)
     cfg.freeze()

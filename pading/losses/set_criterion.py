@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.losses.matcher import LossWeights, Match, match
 from pading.losses.points import sample_points, uncertain_points
+from pading.losses.processes import mean_over_processes
 from pading.structures import MaskTargets, QueryPredictions
 
 
@@ -157,7 +157,7 @@ def dice_loss(logits: Tensor, wanted: Tensor, num_masks: float) -> Tensor:
 
 def global_mask_count(targets: Sequence[MaskTargets], device: torch.device) -> float:
     """Targets per process, averaged over the processes; at least 1."""
-    return max(_process_mean(float(sum(len(t.labels) for t in targets)), device), 1.0)
+    return max(mean_over_processes(float(sum(len(t.labels) for t in targets)), device), 1.0)
 
 
 def class_weight_share(
@@ -170,14 +170,5 @@ def class_weight_share(
     """
     matched = sum(len(query) for query, _ in pairs)
     weight = matched + no_object_weight * (len(pairs) * num_queries - matched)
-    mean = _process_mean(weight, device)
+    mean = mean_over_processes(weight, device)
     return weight / mean if mean else 1.0
-
-
-def _process_mean(value: float, device: torch.device) -> float:
-    """Mean of the processes' values."""
-    if comm.get_world_size() == 1:
-        return value
-    total = torch.tensor(value, device=device)
-    torch.distributed.all_reduce(total)
-    return total.item() / comm.get_world_size()

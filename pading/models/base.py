@@ -149,6 +149,11 @@ class SegmentationModel(LoadsWhole):
             )
 
     @classmethod
+    def learns_unseen(cls, cfg: CfgNode) -> bool:
+        """Whether its training may see annotations of unseen classes."""
+        return False
+
+    @classmethod
     def identity(cls, cfg: CfgNode) -> dict[str, Any]:
         """What else must not change while a run lasts, beside system, classes and vectors."""
         return {}

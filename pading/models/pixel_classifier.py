@@ -44,11 +44,9 @@ class PixelClassifier(SegmentationModel):
         Raises:
             InputError: an image shows an unseen class in training.
         """
-        height, width = sizes.padded
-        maps = []
-        unseen = torch.tensor(self.split.unseen, device=self.device)
+        unseen = torch.tensor(self.split.unseen)
         for image in batch:
-            labels = image["sem_seg"].to(self.device)
+            labels = image["sem_seg"].cpu()
             shown = labels[torch.isin(labels, unseen)]
             if len(shown):
                 raise InputError(
@@ -56,6 +54,14 @@ class PixelClassifier(SegmentationModel):
                     f"{self.split.names[int(shown[0])]!r} in training; use a data set that is "
                     "declared seen_only, in which its pixels are ignored"
                 )
+        return self.padded(batch, sizes)
+
+    def padded(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> Tensor:
+        """Label maps (B, H, W) int64 as they are, at the padded size; padding is ignored."""
+        height, width = sizes.padded
+        maps = []
+        for image in batch:
+            labels = image["sem_seg"].to(self.device)
             below, beside = height - labels.shape[0], width - labels.shape[1]
             maps.append(F.pad(labels, (0, beside, 0, below), value=IGNORE_LABEL))
         return torch.stack(maps)

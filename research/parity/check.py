@@ -10,11 +10,15 @@ from tabulate import tabulate
 
 from research.parity import pading as stage_two
 from research.parity.comparison import Comparer, Comparison
-from research.parity.lseg import compare_lseg, is_input
+from research.parity.lseg import compare_lseg
+from research.parity.lseg import is_input as is_lseg_input
 from research.parity.lseg_recording import LSegRecording
 from research.parity.lseg_scores import SCORE_INPUTS, compare_scores
 from research.parity.mask2former import compare_losses, compare_outputs, segmenter_inputs
 from research.parity.recording import Recording
+from research.parity.zegclip import compare_text_encoder, compare_zegclip
+from research.parity.zegclip import is_input as is_zegclip_input
+from research.parity.zegclip_recording import ZegCLIPRecording
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
         comparer = Comparer(recording)
         if "config" in recording or "semantic_prediction" in recording:
             return _check_lseg(LSegRecording(path, folder))
+        if "text_embedding" in recording or "unit_embedding" in recording:
+            return _check_zegclip(ZegCLIPRecording(path, folder))
         predictions = compare_outputs(comparer)
         inputs = segmenter_inputs(recording)
         if recording.is_stage_two:
@@ -120,10 +126,24 @@ def _check_lseg(recording: LSegRecording) -> ParityReport:
     comparer = Comparer(recording)
     if "config" in recording:
         compare_lseg(comparer, recording)
-        inputs = {name for name in recording.arrays if is_input(name)}
+        inputs = {name for name in recording.arrays if is_lseg_input(name)}
     else:
         compare_scores(comparer)
         inputs = set(SCORE_INPUTS) & set(recording.arrays)
+    return _report(recording, comparer, inputs)
+
+
+def _check_zegclip(recording: ZegCLIPRecording) -> ParityReport:
+    comparer = Comparer(recording)
+    if "text_embedding" in recording:
+        compare_zegclip(comparer, recording)
+    else:
+        compare_text_encoder(comparer)
+    inputs = {name for name in recording.arrays if is_zegclip_input(name)}
+    return _report(recording, comparer, inputs)
+
+
+def _report(recording: Recording, comparer: Comparer, inputs: set[str]) -> ParityReport:
     known = inputs | {c.array for c in comparer.comparisons}
     return ParityReport(
         path=str(recording.path),

@@ -1,0 +1,67 @@
+"""A narrow ZegCLIP on a split of five classes, and batches for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pading.config import check_settings, load_config
+from pading.data.masks import IGNORE_LABEL
+from pading.models.registry import build_model
+from pading.models.zegclip.zegclip import ZegCLIP
+from pading.vocabulary.splits import ClassInfo, ClassSplit
+from tests.models.recordings import ROOT
+
+UNSEEN = (1, 3)
+WIDTH = 24
+CONFIG = Path(ROOT) / "configs" / "shapes" / "semantic" / "ZegCLIP.yaml"
+TOWER = ["embed_dim", 24, "width", 32, "layers", 3, "head_width", 16, "image_size", 32]
+NARROW = {
+    "MODEL.DEVICE": "cpu",
+    "MODEL.CLIP.OPTIONS": [*TOWER, "patch_size", 8],
+    "MODEL.ZEGCLIP.PROMPTS": 4,
+    "MODEL.ZEGCLIP.PROMPT_DEPTH": 2,
+    "MODEL.ZEGCLIP.DECODER_FFN_DIM": 32,
+}
+
+
+def narrow_split(unseen: tuple[int, ...] = UNSEEN) -> ClassSplit:
+    names = ("cup", "fork", "table", "floor", "spoon")
+    classes = (ClassInfo(i + 1, name, True, i in unseen) for i, name in enumerate(names))
+    return ClassSplit("kitchen", tuple(classes))
+
+
+@pytest.fixture
+def make_zegclip(rng: torch.Generator) -> Callable[..., ZegCLIP]:
+    """Give ``make({key: value, ...})``: a model with fresh weights."""
+    vectors = torch.randn(5, WIDTH, generator=rng)
+
+    def make(
+        overrides: dict[str, object] | None = None, split: ClassSplit | None = None
+    ) -> ZegCLIP:
+        pairs = [str(part) for pair in {**NARROW, **(overrides or {})}.items() for part in pair]
+        cfg = load_config(str(CONFIG), pairs)
+        check_settings(cfg)
+        model = build_model(cfg, split or narrow_split(), vectors)
+        assert isinstance(model, ZegCLIP)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def make_labelled(rng: torch.Generator) -> Callable[..., list[dict]]:
+    """Give ``make(labels of an image, ...)``: images of different sizes; 255 is unlabelled."""
+
+    def make(*labels: list[int]) -> list[dict]:
+        batch = []
+        for number, known in enumerate(labels):
+            height, width = 64, 44 + 16 * number
+            image = torch.randint(256, (3, height, width), generator=rng, dtype=torch.uint8)
+            drawn = torch.randint(len(known) + 1, (height, width), generator=rng)
+            rows = torch.tensor([*known, IGNORE_LABEL])
+            batch.append({"image": image, "sem_seg": rows[drawn], "file_name": f"{number}.png"})
+        return batch
+
+    return make
