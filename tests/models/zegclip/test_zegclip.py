@@ -1,4 +1,4 @@
-"""ZegCLIP: classes apart, settings of training, sizes, names in published files, what is refused."""
+"""ZegCLIP: classes apart, settings of training, sizes, published names, what is refused."""
 
 import math
 
