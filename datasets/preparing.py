@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pading.data.catalogue import datasets_root
 from pading.data.images import read_label_map
-from pading.data.masks import MOST_CLASSES, semantic_labels
+from pading.data.masks import IGNORE_LABEL, MOST_CLASSES, narrowed, semantic_labels, widened
 from pading.errors import InputError
 from pading.files import writing
 from pading.vocabulary.splits import ClassSplit
@@ -84,7 +84,7 @@ def make_maps(
     Args:
         folder: where the maps go, named as the entries' label files.
         entries: of :mod:`pading.data.ground_truth`, with height and width.
-        split: the classes; an 8-bit map has room for 254.
+        split: the classes; maps are of 8 bits up to 254 classes, of 16 beyond.
         workers: number of processes.
         label: of the progress bar.
 
@@ -97,9 +97,9 @@ def make_maps(
     if split.num_classes > MOST_CLASSES:
         raise InputError(
             f"class split {split.name!r} has {split.num_classes} classes, "
-            f"but an 8-bit label map has room for {MOST_CLASSES}"
+            f"but a label map has room for {MOST_CLASSES}"
         )
-    job = partial(_make_map, folder)
+    job = partial(_make_map, folder, split.num_classes)
     if workers <= 1:
         made = [job(entry) for entry in tqdm(entries, desc=label)]
     else:
@@ -111,7 +111,9 @@ def make_maps(
     return [labels for _, labels in made]
 
 
-def _make_map(folder: str, entry: Mapping[str, Any]) -> tuple[bool, tuple[int, ...]]:
+def _make_map(
+    folder: str, num_classes: int, entry: Mapping[str, Any]
+) -> tuple[bool, tuple[int, ...]]:
     source = entry.get("sem_seg_file_name") or entry["pan_seg_file_name"]
     target = Path(folder) / Path(source).name
     labels = _finished_map(target, (entry["height"], entry["width"]))
@@ -119,15 +121,15 @@ def _make_map(folder: str, entry: Mapping[str, Any]) -> tuple[bool, tuple[int, .
     if labels is None:
         labels = semantic_labels(entry)
         with writing(target) as temporary:
-            Image.fromarray(labels).save(temporary)
-    return new, tuple(int(v) for v in np.unique(labels) if v != 255)
+            Image.fromarray(narrowed(labels, num_classes)).save(temporary)
+    return new, tuple(int(v) for v in np.unique(labels) if v != IGNORE_LABEL)
 
 
 def _finished_map(path: Path, size: tuple[int, int]) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        labels = read_label_map(str(path))
+        labels = widened(read_label_map(str(path)))
     except InputError:
         return None  # damaged since: to be made anew
     return labels if labels.shape == size else None

@@ -29,7 +29,6 @@ from pading.data.shapes.generation import ShapesSettings, generate
 from pading.data.spec import DatasetSpec
 from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.setup import check_weights
-from pading.engine.workers import TaskError, run_in_processes, usable_cores
 from pading.errors import InputError, exit_on_input_error
 from pading.vocabulary.splits import load_split
 from research.ablation.ablation_report import write_report
@@ -45,6 +44,7 @@ from research.ablation.runs import (
 )
 from research.ablation.stage_one import ALL_CLASSES_SCENES
 from research.ablation.study import UNSEEN_SCENES, Row, chosen_rows
+from research.ablation.workers import TaskError, run_in_processes, usable_cores
 
 _CONFIGS = Path(__file__).parents[1] / "configs" / "shapes"
 _VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")

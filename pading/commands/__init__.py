@@ -1,7 +1,8 @@
 """One module per command: ``pading NAME`` and ``tools/*.py`` both run it.
 
-Every module has ``main()``, which reads the command line. Nothing is imported before a command is
-chosen, so that ``pading --help`` answers at once.
+Every module has ``parse(arguments)`` and ``main(arguments)``; without arguments they read those of
+this process. Nothing is imported before a command is chosen, so that ``pading --help`` answers at
+once.
 """
 
 import importlib
@@ -13,14 +14,23 @@ COMMANDS = {
     "train": "train or evaluate a model",
     "predict": "predict on images of your own",
     "evaluate": "score stored predictions",
-    "convert": "convert a checkpoint of stage 1 for stage 2",
+    "convert": "convert a checkpoint of stage 1 for stage 2 (PADing)",
     "add-classes": "add classes to a trained model by their names",
     "vectors": "make class vectors out of class names",
     "check-data": "find what is wrong in data sets",
-    "store": "store what stage 2 learns from",
+    "store": "store what stage 2 learns from (PADing)",
     "rename-weights": "rename weights between the published code's names and ours",
 }
 """Name of each command -> what it does."""
+
+_EXAMPLES = """\
+examples:
+  pading check-data --files home.yaml
+  pading train configs/panoptic/PADing.yaml MODEL.WEIGHTS converted.pth
+  pading predict configs/panoptic/PADing.yaml --input photographs --output predictions \\
+      MODEL.WEIGHTS model_final.pth
+
+pading COMMAND --help explains a command."""
 
 
 def run(name: str) -> None:
@@ -33,12 +43,30 @@ def pading() -> None:
     """The console command ``pading NAME ...``."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
-        width = max(map(len, COMMANDS))
-        lines = [f"  {command:{width}}  {what}" for command, what in COMMANDS.items()]
-        print("\n".join(["usage: pading COMMAND ...", "", *lines, "", "pading COMMAND --help"]))
-        return
-    if name not in COMMANDS:
-        print(f"error: there is no command {name!r}; see pading --help", file=sys.stderr)
+        print(overview())
+    elif name == "--version":
+        from pading import __version__
+
+        print(f"pading {__version__}")
+    elif name in COMMANDS:
+        sys.argv[:2] = [f"pading {name}"]
+        run(name)
+    else:
+        print(f"error: there is no command {name!r}{_nearest(name)}", file=sys.stderr)
         sys.exit(2)
-    sys.argv[:2] = [f"pading {name}"]
-    run(name)
+
+
+def overview() -> str:
+    """What ``pading --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {command:{width}}  {what}" for command, what in COMMANDS.items()]
+    usage = ["usage: pading COMMAND ...", "       pading --version", "", "commands:"]
+    return "\n".join([*usage, *lines, "", _EXAMPLES])
+
+
+def _nearest(name: str) -> str:
+    """Which command may have been meant."""
+    from difflib import get_close_matches  # takes longer to import than all else here
+
+    near = get_close_matches(name, COMMANDS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "; see pading --help"

@@ -1,17 +1,23 @@
 """Add classes to a trained model by their names, without an image; remove and rename classes.
 
-    python tools/add_classes.py --weights model.pth --names zebra "red hexagon" --output bigger.pth
-    python tools/add_classes.py --weights model.pth --stuff "cable car rail" --output bigger.pth
-    python tools/add_classes.py --weights model.pth --remove fork --rename cup=mug --output new.pth
+    pading add-classes --weights model.pth --names zebra "red hexagon" --output bigger.pth
+    pading add-classes --weights model.pth --stuff "cable car rail" --output bigger.pth
+    pading add-classes --weights model.pth --remove fork --rename cup=mug --output new.pth
 
 Writes a checkpoint, its split (.json) and its class vectors (.npz), and prints the KEY VALUE pairs
-with which train_net.py and predict.py take them. Vectors come from the text encoder that made the
-model's, or from a file of them.
+with which the other commands take them:
+
+    bigger.pth: 134 classes, 1 new and 0 gone, in SECONDS s
+    use it with
+        MODEL.WEIGHTS bigger.pth DATASETS.SPLIT bigger.json MODEL.CLASS_VECTORS bigger.npz
+
+Vectors come from the text encoder that made the model's, or from a file of them.
 """
 
 import argparse
 import shlex
 import time
+from collections.abc import Sequence
 
 from pading.errors import InputError
 from pading.models.base import SegmentationModel
@@ -27,7 +33,8 @@ from pading.models.vocabulary_edits import (
 from pading.vocabulary.text_sources import text_encoder
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,11 +56,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", required=True, metavar="FILE.pth")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     start = time.monotonic()
     cfg, model = load_trained(args.weights)
     before = set(model.split.names)

@@ -1,18 +1,25 @@
 """Walk through data sets: what is missing, corrupt, empty or outside the class split.
 
-    python tools/check_dataset.py --config-file configs/panoptic/pretrain.yaml
-    python tools/check_dataset.py --files my_data.yaml --names my_train my_val
+    pading check-data configs/panoptic/pretrain.yaml
+    pading check-data --files my_data.yaml --names my_train my_val
 
 Reads every image and every mask, reports all faults by kind, and draws a sheet of samples with
 their ground truth. The exit status is 1 if there are errors; notes are no errors.
+
+    shapes_panoptic_val: panoptic, split shapes (36 seen and 6 unseen classes)
+      images without fault: 40; segments: 249, 25 of them of unseen classes
+      no errors
+      sheet: output/check_dataset/shapes_panoptic_val.png
 
 KEY VALUE pairs behind the options override the configuration.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.data.catalogue import DATASETS, datasets_root, register, register_from_file
 from pading.data.dataset_checks import check_names
@@ -25,7 +32,8 @@ from pading.visualize import SheetRow, segments_of_entry, write_sheet
 _SHOWN = 5
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,11 +43,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("output/check_dataset"))
     parser.add_argument("--samples", type=int, default=8, help="on the sheet (%(default)s)")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
-    return parser.parse_args()
+    return parser.parse_args(with_configuration(parser, arguments))
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     names = find_names(args)
     check_output_folder(args.output, "--output")
     failed = False

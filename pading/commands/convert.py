@@ -1,13 +1,20 @@
 """Convert a stage-1 checkpoint for stage 2: its class head grows from the seen classes to all.
 
-    python tools/preprocess_pretrained_weight.py --task_name panoptic \\
-        --input_file output/.../model_final.pth
+    pading convert --task_name panoptic --input_file output/panoptic/pretrain/model_final.pth
+    pading convert --task_name instance --split home.json --input_file model_final.pth \\
+        --output_file converted.pth
 
-writes pretrained_weight_panoptic.pth. The checkpoint may be ours or a published one.
+writes pretrained_weight_panoptic.pth, or the file of --output_file, and prints
+
+    pretrained_weight_panoptic.pth: class head grown from 119 seen to 133 classes of
+    coco_panoptic_119_14, no-object last
+
+The checkpoint may be ours or a published one.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from pading.checkpoint.weights import read_weights, write_weights
 from pading.models.pading.conversion import convert
@@ -21,7 +28,8 @@ _SPLITS = {
 }
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,11 +44,11 @@ def parse_args() -> argparse.Namespace:
         + ", ".join(f"{task} {split}" for task, split in _SPLITS.items())
         + ")",
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     output = args.output_file or f"pretrained_weight_{args.task_name}.pth"
     split = load_split(args.split or _SPLITS[args.task_name])
     checkpoint = read_weights(args.input_file)

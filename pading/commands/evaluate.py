@@ -1,6 +1,6 @@
 """Score stored predictions, without a model.
 
-    python tools/evaluate_predictions.py --task panoptic --split coco_panoptic_119_14 \\
+    pading evaluate --task panoptic --split coco_panoptic_119_14 \\
         --ground-truth panoptic_val2017.json --predictions panoptic_predictions.json
 
 What the two files are:
@@ -11,11 +11,22 @@ semantic   ground truth: a folder of PNG label maps (contiguous indices, 255 ign
            panoptic JSON; predictions: a folder of PNG label maps, or an .npz file with one map for
            each image; maps are named by the image's id, with or without leading zeros
 
-Prints a table in per cent. Images without a prediction count as empty, with a warning.
+Prints a table in per cent:
+
+           %    PQ    SQ     RQ
+    --------  ----  ----  -----
+         all  36.2  42.3   45.6
+      things  15.9  24.7   21.4
+       stuff  81.8  81.8  100.0
+        seen  21.0  28.9   29.2
+      unseen  86.8  86.8  100.0
+    harmonic  33.8
+
+Images without a prediction count as empty, with a warning.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +45,8 @@ from pading.files import write_json
 from pading.vocabulary.splits import ClassSplit, load_split
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -52,15 +64,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--class-ids",
         action="store_true",
-        help="semantic: the folder of predicted maps holds class ids, as tools/predict.py writes",
+        help="semantic: the folder of predicted maps holds class ids, as pading predict writes",
     )
     parser.add_argument("--output", type=Path, help="JSON file to write the scores to")
     parser.add_argument("--per-class", action="store_true", help="print a table of the classes too")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     if args.setting and args.task != "instance":
         raise InputError(f"--setting {args.setting}: is for --task instance alone; leave it out")
     if args.class_ids and not (args.task == "semantic" and args.predictions.is_dir()):

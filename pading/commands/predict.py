@@ -1,7 +1,7 @@
 """Predict on images of your own with a trained model.
 
-    python tools/predict.py --config-file configs/panoptic/PADing.yaml --input photographs \\
-        --output predictions MODEL.WEIGHTS output/panoptic/PADing/model_final.pth
+    pading predict configs/panoptic/PADing.yaml --input photographs --output predictions \\
+        MODEL.WEIGHTS output/panoptic/PADing/model_final.pth
 
 The folder of --output gets, for each task that the configuration switches on (MODEL.INFERENCE):
 
@@ -10,7 +10,11 @@ instance.json                     COCO's results format: boxes, masks as RLE
 semantic.json, semantic/*.png     the classes; label maps of class ids
 ..._overlays/*.png                pictures; classes with a star and hatching are unseen ones
 
-tools/evaluate_predictions.py scores these files (label maps with --class-ids).
+pading evaluate scores these files (label maps with --class-ids).
+
+and a line says how many images were done:
+
+    12 of 12 images: results in predictions
 
 Results have the size of their image, small pictures are enlarged. Running it again replaces the
 files of the same images. The exit status is 1 if an image could not be read; the others are done.
@@ -21,8 +25,10 @@ KEY VALUE pairs behind the options override the configuration.
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.engine.environment import check_output_folder
 from pading.prediction import Predictor, find_images, predict_files
@@ -31,7 +37,8 @@ _NAMED = 5
 _KEY = re.compile(r"(MODEL|DATASETS|INPUT|TEST|DATALOADER)\.")
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,7 +60,7 @@ def parse_args() -> argparse.Namespace:
         help="draw instances that score at least this; instance.json holds all (%(default)s)",
     )
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
-    args = parser.parse_args()
+    args = parser.parse_args(with_configuration(parser, arguments))
     keys = [path for path in args.input if _KEY.match(str(path)) and not path.exists()]
     if keys:
         parser.error(
@@ -63,8 +70,8 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     cfg = load_config(args.config_file, args.overrides)
     images, others = find_images(args.input)
     if others:

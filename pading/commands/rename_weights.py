@@ -1,7 +1,12 @@
 """Rename the weights of a checkpoint between the published code's names and ours, bit by bit.
 
-    python tools/convert_checkpoint.py --to ours published.pkl weights.safetensors
-    python tools/convert_checkpoint.py --to published output/.../model_final.pth published.pth
+    pading rename-weights --to ours published.pkl weights.safetensors
+    pading rename-weights --to published output/.../model_final.pth published.pth
+
+prints
+
+    weights.safetensors: NUMBER tensors under our names
+      sem_seg_head: NUMBER renamed
 
 The ending of the second file says which format is written: .safetensors or .pth. Loading needs no
 conversion: MODEL.WEIGHTS takes files of both layouts.
@@ -14,6 +19,7 @@ weights from its configuration). Optimizer and training state stay behind.
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pading.checkpoint.weights import read_weights, write_weights
@@ -21,18 +27,19 @@ from pading.errors import InputError
 from pading.models.registry import system_of_weights
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--to", choices=("ours", "published"), required=True, help="whose names")
     parser.add_argument("input", type=Path, help="checkpoint (.pth, .pkl or .safetensors)")
     parser.add_argument("output", type=Path, help="file to write (.safetensors or .pth)")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     weights = read_weights(args.input)["model"]
     system = system_of_weights(weights)
     if system is None:

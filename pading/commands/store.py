@@ -1,14 +1,17 @@
-"""Store what stage 2 learns from: one pass of the frozen segmenter over the training set.
+"""Store what stage 2 of PADing learns from: one pass of its frozen segmenter over the images.
 
-    python tools/store_embeddings.py --config-file configs/panoptic/PADing.yaml \\
-        --output stores/coco --num-gpus 8 MODEL.WEIGHTS pretrained_weight_panoptic.pth
+    pading store configs/panoptic/PADing.yaml --output stores/coco --num-gpus 8 \\
+        MODEL.WEIGHTS pretrained_weight_panoptic.pth
 
-Then stage 2 takes it as MODEL.STORE.PATH stores/coco. MODEL.STORE.* in pading/config says how often
-images are augmented, which queries are kept and how. A killed run goes on where it stopped.
-On machines without GPUs, start several with --part 0/4, --part 1/4, ...: each makes its shards.
+Stage 2 takes the store as MODEL.STORE.PATH stores/coco. The keys MODEL.STORE.* say how often images
+are augmented, which queries are kept and how. A killed run goes on where it stopped. On machines
+without GPUs, start several with --part 0/4, --part 1/4, ...: each makes its shards.
+
+The folder of --output gets store.json and shards; a bar shows how many shards are done.
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -17,6 +20,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pading.checkpoint.checkpointer import Checkpointer
+from pading.commands.configuration_argument import with_configuration
 from pading.data.catalogue import register_datasets
 from pading.engine.building import configured_model
 from pading.engine.launch import launch
@@ -26,13 +30,14 @@ from pading.models.pading.extraction import Extraction
 from pading.models.pading.source import check_storable
 
 
-def parse_args() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
     parser = default_argument_parser(epilog=__doc__)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the store to make")
     parser.add_argument(
         "--part", default="0/1", metavar="I/N", help="make every Nth shard, from the Ith on"
     )
-    return parser.parse_args()
+    return parser.parse_args(with_configuration(parser, arguments))
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -54,8 +59,8 @@ def run(cfg: CfgNode, output: str, part: int, parts: int) -> None:
     Extraction(cfg, model).write(output, part * processes + comm.get_rank(), parts * processes)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     part, parts = part_of(args.part)
     cfg = setup(args)
     check_storable(cfg, args.config_file)

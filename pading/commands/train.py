@@ -1,19 +1,29 @@
-"""Train or evaluate any stage: which one is a matter of the configuration.
+"""Train or evaluate a model: which stage of which system is a matter of the configuration.
 
-    python tools/train_net.py --config-file configs/panoptic/pretrain.yaml --num-gpus 8
-    python tools/train_net.py --config-file configs/panoptic/PADing.yaml --eval-only \\
-        MODEL.WEIGHTS model.pth
+    pading train configs/panoptic/pretrain.yaml --num-gpus 8
+    pading train configs/panoptic/PADing.yaml MODEL.WEIGHTS pretrained_weight_panoptic.pth
+    pading train configs/panoptic/PADing.yaml --eval-only MODEL.WEIGHTS model_final.pth
+    pading train --config-file configs/panoptic/PADing.yaml --resume
 
-KEY VALUE pairs behind the options override the configuration; pading/config explains each key.
+The configuration is the first argument or that of --config-file. Options come next, KEY VALUE pairs
+last; they override the configuration.
+
+OUTPUT_DIR gets model_final.pth, metrics.json, run.json and, for every data set that is scored,
+inference/NAME/results.json. A table of scores is printed too; pading evaluate --help shows one.
+
+A run that is asked to stop (SIGTERM, Ctrl-C) writes a checkpoint and exits with status 75: start it
+again with --resume.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from pading.commands.configuration_argument import with_configuration
 from pading.data.catalogue import register_datasets
 from pading.engine import record
 from pading.engine.interruption import Interrupted, Interruption
@@ -62,7 +72,13 @@ def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:
     run(cfg, args)
 
 
-def main() -> None:
-    args = default_argument_parser(epilog=__doc__).parse_args()
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; None: that of this process."""
+    parser = default_argument_parser(epilog=__doc__)
+    return parser.parse_args(with_configuration(parser, arguments))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse(arguments)
     cfg = setup(args, num_processes(args))
     launch(run_in_new_process, args, cfg.MODEL.DEVICE, (cfg, args))

@@ -1,8 +1,12 @@
 """Make class vectors out of class names, for MODEL.CLASS_VECTORS.
 
-    python tools/build_class_vectors.py --names-from my_split.json --output my_minilm.npz
-    python tools/build_class_vectors.py --names zebra "red hexagon" --encoder openclip \\
+    pading vectors --names-from my_split.json --output my_minilm.npz
+    pading vectors --names zebra "red hexagon" --encoder openclip \\
         --openclip-model ViT-B-16 --openclip-pretrained weights.pt --output mine.npz
+
+writes the file and prints what is in it:
+
+    my_minilm.npz: 17 classes, 384 numbers each, minilm
 """
 
 import argparse
@@ -20,8 +24,7 @@ from pading.vocabulary.text_sources import text_encoder
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description="Make class vectors out of class names, for MODEL.CLASS_VECTORS.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--names-from",
@@ -31,8 +34,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="a shipped class split or a split file; may be repeated",
     )
     parser.add_argument("--names", nargs="+", default=[], metavar="NAME", help="class names")
-    parser.add_argument("--encoder", choices=("minilm", "openclip"), default="minilm")
-    parser.add_argument("--openclip-model", default="ViT-B-16", help="open_clip's model name")
+    parser.add_argument(
+        "--encoder", choices=("minilm", "openclip"), default="minilm", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--openclip-model", default="ViT-B-16", help="open_clip's model name (%(default)s)"
+    )
     parser.add_argument(
         "--openclip-pretrained",
         default="openai",

@@ -57,8 +57,8 @@ DATA_KEYS = (
     Key(
         "INPUT.AUGMENTATION",
         "large_scale_jitter",
-        one_of("large_scale_jitter", "flip", "none"),
-        'Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), '
+        one_of("large_scale_jitter", "semantic", "flip", "none"),
+        'Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "semantic" (BASE_SIZE and what follows), '
         '"flip", "none".',
     ),
     Key(

@@ -19,7 +19,7 @@ SOLVER_KEYS = (
     Key(
         "SOLVER.LR_SCHEDULER_NAME",
         THEIRS,
-        one_of("WarmupMultiStepLR", "WarmupCosineLR"),
+        one_of("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR"),
         "How the learning rate falls.",
     ),
     Key("SOLVER.IMS_PER_BATCH", THEIRS, COUNT, "Images of a batch, of all processes together."),
@@ -58,6 +58,19 @@ SOLVER_KEYS = (
         0.0,
         NOT_NEGATIVE,
         "Weight decay of embeddings (queries, levels, positions).",
+    ),
+    Key(
+        "SOLVER.REFERENCE_BATCH",
+        0,
+        NOT_NEGATIVE,
+        "Images of a batch that the learning rates are meant for: they are scaled in proportion to "
+        "IMS_PER_BATCH. 0: they are as they are given.",
+    ),
+    Key(
+        "SOLVER.POLY_LR_POWER",
+        0.9,
+        POSITIVE,
+        "WarmupPolyLR: the rate is (1 - iteration / MAX_ITER) to this power, of BASE_LR.",
     ),
     Key("SOLVER.GENERATOR_LR", 5e-4, NOT_NEGATIVE, "Learning rate of stage 2's generator (Adam)."),
     Key(

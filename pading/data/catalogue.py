@@ -11,7 +11,9 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pading.data.ground_truth import LOADERS, OnError, raise_error
+from pading.data.dataset_rows import DATASETS
+from pading.data.entry_files import OnError, raise_error
+from pading.data.ground_truth import LOADERS
 from pading.data.masks import IGNORE_LABEL
 from pading.data.spec import DatasetSpec, read_specs
 from pading.errors import InputError
@@ -24,101 +26,6 @@ _NEEDS = {
     "semantic": ("labels",),
 }
 _READ_ME = "datasets/README.md says how to lay it out"
-_PREPARE = "make it with datasets/prepare_coco_"
-_GENERATE = "make it with datasets/prepare_shapes.py"
-
-
-def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
-    """COCO 2017 in the 119/14 split: panoptic, and the semantic maps made from it."""
-    split, labels = "coco_panoptic_119_14", f"coco/panoptic_{subset}2017"
-    common: dict[str, Any] = {
-        "split": split,
-        "images": f"coco/{subset}2017",
-        "remedy": _PREPARE + "panoptic.py",
-    }
-    return [
-        DatasetSpec(
-            name=f"{split}_{subset}",
-            task="panoptic",
-            annotations=f"coco/annotations/{annotations}.json",
-            labels=labels,
-            instances=f"coco/annotations/instances_{subset}2017.json",
-            **common,
-            **more,
-        ),
-        DatasetSpec(
-            name=f"coco_semantic_119_14_{subset}",
-            task="semantic",
-            labels=f"{labels}_{split}_semantic",
-            contiguous_labels=True,
-            **common,
-            **more,
-        ),
-    ]
-
-
-def _coco_instance(split: str) -> list[DatasetSpec]:
-    """COCO 2014 in one of the two instance splits: training, and validation in both settings."""
-    common: dict[str, Any] = {
-        "task": "instance",
-        "split": split,
-        "remedy": _PREPARE + "instances.py",
-    }
-    return [
-        DatasetSpec(
-            name=f"{split}_{subset}{f'_{kind}' * (kind != 'seen')}",
-            images=f"coco/{subset}2014",
-            annotations=f"coco/annotations/instances_{subset}2014_{split}_{kind}.json",
-            seen_only=kind == "seen",
-            **common,
-        )
-        for subset, kind in (("train", "seen"), ("val", "gzsi"), ("val", "zsi"))
-    ]
-
-
-def _coco_stuff(subset: str, suffix: str, **more: Any) -> DatasetSpec:
-    """COCO-Stuff (2017's images) in the 156/15 split."""
-    split = "coco_stuff_156_15"
-    return DatasetSpec(
-        name=f"{split}_{subset}",
-        task="semantic",
-        split=split,
-        images=f"coco/{subset}2017",
-        labels=f"coco/stuffthingmaps/{subset}2017_{split}{suffix}",
-        contiguous_labels=True,
-        remedy=_PREPARE + "stuff.py",
-        **more,
-    )
-
-
-def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
-    """The synthetic scenes, for every task."""
-    panoptic, instances = (
-        f"shapes/annotations/{kind}_{subset}.json" for kind in ("panoptic", "instances")
-    )
-    labels = f"shapes/panoptic_{subset}"
-    files: dict[str, dict[str, Any]] = {
-        "panoptic": {"annotations": panoptic, "labels": labels, "instances": instances},
-        "instance": {"annotations": instances},
-        "semantic": {"annotations": panoptic, "labels": labels},
-    }
-    common: dict[str, Any] = {"split": "shapes", "images": f"shapes/{subset}", "remedy": _GENERATE}
-    return [
-        DatasetSpec(name=f"shapes_{task}_{subset}", task=task, **paths, **common, **more)
-        for task, paths in files.items()
-    ]
-
-
-DATASETS: tuple[DatasetSpec, ...] = (
-    *_coco_panoptic("train", "panoptic_train2017_coco_panoptic_119_14_seen", seen_only=True),
-    *_coco_panoptic("val", "panoptic_val2017"),
-    *_coco_instance("coco_instance_48_17"),
-    *_coco_instance("coco_instance_65_15"),
-    _coco_stuff("train", "_seen", seen_only=True),
-    _coco_stuff("val", ""),
-    *_shapes("train", seen_only=True),
-    *_shapes("val"),
-)
 
 
 def datasets_root() -> str:
@@ -134,7 +41,8 @@ def register(spec: DatasetSpec) -> None:
     ``task``, ``seen_only``, the files and what Detectron2's visualizer reads.
 
     Raises:
-        InputError: an unknown task, or a split that cannot be loaded.
+        InputError: an unknown task, a key that the task needs or does not have, or a split that
+            cannot be loaded.
     """
     if spec.task not in _NEEDS:
         raise InputError(
@@ -144,6 +52,12 @@ def register(spec: DatasetSpec) -> None:
     for key in _NEEDS[spec.task]:
         if not getattr(spec, key):
             raise InputError(f"data set {spec.name!r}: a {spec.task} data set needs {key!r}")
+    for key in ("list", "label_offset"):
+        if getattr(spec, key) and (spec.task != "semantic" or spec.annotations):
+            raise InputError(
+                f"data set {spec.name!r}: {key!r} is for semantic data sets with label maps; "
+                "leave it out"
+            )
     split = load_split(spec.split)
     if spec.name in DatasetCatalog:
         DatasetCatalog.remove(spec.name)
@@ -251,7 +165,12 @@ def metadata_of(name: str) -> Any:
     Raises:
         InputError: it is not registered, or not by :func:`register`.
     """
-    known = [n for n in DatasetCatalog.list() if "split" in MetadataCatalog.get(n).as_dict()]
+    # Detectron2's own data sets may have a "split" as well (voc_2007_val: the text "val").
+    known = [
+        known_name
+        for known_name in DatasetCatalog.list()
+        if isinstance(MetadataCatalog.get(known_name).get("split"), ClassSplit)
+    ]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the data sets are {', '.join(known)}"

@@ -8,9 +8,8 @@ which by default raises it; if it returns, the entry is left out.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pading.data.annotation_checks import (
     below,
@@ -21,21 +20,15 @@ from pading.data.annotation_checks import (
     check_segmentation,
     crowd_flag,
 )
+from pading.data.entry_files import Entry, OnError, each, list_folder, raise_error, with_files
+from pading.data.image_lists import listed_maps
 from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
 from pading.files import field, read_json
 from pading.vocabulary.splits import ClassSplit
 
-Entry = dict[str, Any]
-OnError = Callable[[InputError], None]
-_T = TypeVar("_T")
 _logger = logging.getLogger(__name__)
-
-
-def raise_error(error: InputError) -> None:
-    """The strict ``on_error``."""
-    raise error
 
 
 def load_panoptic(
@@ -79,8 +72,8 @@ def parse_panoptic(
             "segments_info": _segments(annotation, spec, split, where),
         }
 
-    entries = list(_each(field(content, "annotations", list, path), parse, on_error))
-    return _with_files(entries, path, on_error)
+    entries = list(each(field(content, "annotations", list, path), parse, on_error))
+    return with_files(entries, path, on_error)
 
 
 def load_instances(
@@ -128,7 +121,7 @@ def load_instances(
             }
         )
 
-    for _ in _each(field(content, "annotations", list, path), parse, on_error):
+    for _ in each(field(content, "annotations", list, path), parse, on_error):
         pass
     if degenerate:
         _logger.warning(
@@ -136,7 +129,7 @@ def load_instances(
             degenerate[0],
             len(degenerate) - 1,
         )
-    return _with_files(list(entries.values()), path, on_error)
+    return with_files(list(entries.values()), path, on_error)
 
 
 def load_semantic(
@@ -156,7 +149,7 @@ def load_semantic(
         return load_panoptic(spec, split, on_error)
     table = label_table(spec, split)
     images: dict[str, list[str]] = {}
-    for name in sorted(_list_folder(spec.images)):
+    for name in sorted(list_folder(spec.images)):
         images.setdefault(Path(name).stem, []).append(name)
 
     def parse(_: int, name: str) -> Entry:
@@ -183,23 +176,15 @@ def load_semantic(
     # Hidden files are none of the data set's; a killed preparation may have left one.
     maps = sorted(
         name
-        for name in _list_folder(spec.labels)
+        for name in list_folder(spec.labels)
         if name.lower().endswith(".png") and not name.startswith(".")
     )
-    return list(_each(maps, parse, on_error))
+    if spec.list:
+        maps = listed_maps(spec, maps, on_error)
+    return list(each(maps, parse, on_error))
 
 
 LOADERS = {"panoptic": load_panoptic, "instance": load_instances, "semantic": load_semantic}
-
-
-def _each(items: Iterable[Any], parse: Callable[[int, Any], _T], on_error: OnError) -> Iterator[_T]:
-    for number, item in enumerate(items):
-        try:
-            parsed = parse(number, item)
-        except InputError as error:
-            on_error(error)
-        else:
-            yield parsed
 
 
 def _images_by_id(content: Any, path: str, folder: str) -> dict[int | str, dict[str, Any]]:
@@ -272,35 +257,3 @@ def _contiguous(entry: dict[str, Any], spec: DatasetSpec, split: ClassSplit, whe
             "outside the split",
         )
     return label
-
-
-def _with_files(entries: list[Entry], source: str, on_error: OnError) -> list[Entry]:
-    """The entries whose files exist, by one listing per folder rather than a call per file."""
-    listings: dict[str, set[str]] = {}
-
-    def require(_: int, entry: Entry) -> Entry:
-        for path in (entry["file_name"], entry.get("pan_seg_file_name")):
-            if path is None:
-                continue
-            folder, name = os.path.split(path)
-            if folder not in listings:
-                listings[folder] = _list_folder(folder)
-            if name not in listings[folder]:
-                raise InputError(
-                    f"{path}: there is no such file, but {source} names it; "
-                    "complete the folder, or leave the image out of the annotations",
-                    "missing",
-                )
-        return entry
-
-    return list(_each(entries, require, on_error))
-
-
-def _list_folder(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot list this folder: {error.strerror}", "missing"
-        ) from error

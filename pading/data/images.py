@@ -116,16 +116,18 @@ def read_panoptic_png(path: str) -> np.ndarray:
 
 
 def read_label_map(path: str) -> np.ndarray:
-    """A semantic label map, H x W uint8.
+    """A semantic label map, H x W uint8 or uint16, as wide as the file.
 
     Raises:
-        InputError: missing or damaged, or not an image of one channel of 8 bits.
+        InputError: missing or damaged, or not an image of one channel of 8 or 16 bits.
     """
     with _opened(path) as image:
+        if image.mode in _MODES_OF_16_BITS:
+            return np.asarray(image).astype(np.uint16)
         if image.mode not in ("L", "P"):
             raise InputError(
-                f"{path}: a label map has one channel of 8 bits (class indices, 255 for ignore), "
-                f"but the mode of this image is {image.mode}",
+                f"{path}: a label map has one channel of 8 or 16 bits (class indices; 255 or "
+                f"65535 for ignore), but the mode of this image is {image.mode}",
                 "corrupt",
             )
         return np.asarray(image)

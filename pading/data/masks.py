@@ -12,14 +12,41 @@ from pading.data.spec import DatasetSpec
 from pading.errors import InputError
 from pading.vocabulary.splits import ClassSplit
 
-IGNORE_LABEL = 255
-_OUTSIDE = 254
+IGNORE_LABEL = 65535
+"""An ignored pixel of a label map in memory; files of 8 bits hold 255 for it, those of 16 this."""
+_IGNORED_IN_8_BITS = 255
+_OUTSIDE = 65534
 MOST_CLASSES = _OUTSIDE
-"""Classes that a label map has room for."""
+"""Classes that a label map has room for (16 bits)."""
+
+
+def widened(values: np.ndarray) -> np.ndarray:
+    """Values of a label map as they are in memory: of 8 bits, 255 becomes IGNORE_LABEL.
+
+    Args:
+        values: H x W; uint8 becomes uint16, anything else stays as it is.
+    """
+    if values.dtype != np.uint8:
+        return values
+    wide = values.astype(np.uint16)
+    wide[values == _IGNORED_IN_8_BITS] = IGNORE_LABEL
+    return wide
+
+
+def narrowed(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """A label map as files hold it: uint8 with 255 ignored where the classes fit, else uint16.
+
+    Args:
+        labels: H x W contiguous labels, IGNORE_LABEL where ignored.
+        num_classes: K; by it rather than by what occurs, so that all maps of a folder are alike.
+    """
+    if num_classes >= _IGNORED_IN_8_BITS:
+        return labels.astype(np.uint16)
+    return np.where(labels == IGNORE_LABEL, _IGNORED_IN_8_BITS, labels).astype(np.uint8)
 
 
 def label_table(spec: DatasetSpec, split: ClassSplit) -> bytes:
-    """What each of the 256 values of a label map means: a contiguous label, ignored, or neither.
+    """What each value of a label map means: a contiguous label, ignored, or neither.
 
     Args:
         spec: contiguous_labels says what the values are, ignored_labels which belong to no class;
@@ -27,32 +54,38 @@ def label_table(spec: DatasetSpec, split: ClassSplit) -> bytes:
         split: the classes.
 
     Returns:
-        256 bytes.
+        uint16 numbers, as many as there are values up to the largest that means something;
+        IGNORE_LABEL itself, always ignored, is left out, since every entry carries the table.
 
     Raises:
-        InputError: more classes or larger ids than 8 bits hold; an ignored value that is a class.
+        InputError: more classes or larger ids than 16 bits hold; an ignored value that is a class.
     """
-    table = np.full(256, _OUTSIDE, dtype=np.uint8)
-    for label, info in enumerate(split.classes):
-        value = label if spec.contiguous_labels else info.id
-        if max(value, label) >= _OUTSIDE:
+    values = [
+        spec.label_offset + (label if spec.contiguous_labels else info.id)
+        for label, info in enumerate(split.classes)
+    ]
+    for label, (value, info) in enumerate(zip(values, split.classes, strict=True)):
+        if not 0 <= value < _OUTSIDE or label >= _OUTSIDE:
             raise InputError(
                 f"data set {spec.name!r}: the class {info.name!r} has the value {value} in label "
-                f"maps, whose 8 bits leave room for 0 to {_OUTSIDE - 1}"
+                f"maps, whose 16 bits leave room for 0 to {_OUTSIDE - 1}"
             )
-        table[value] = IGNORE_LABEL if spec.seen_only and info.unseen else label
-    for value in (IGNORE_LABEL, *spec.ignored_labels):
-        if not 0 <= value <= 255 or table[value] not in (_OUTSIDE, IGNORE_LABEL):
+    ignored = [value for value in spec.ignored_labels if value != IGNORE_LABEL]
+    for value in ignored:
+        if not 0 <= value < IGNORE_LABEL or value in values:
             raise InputError(
                 f"data set {spec.name!r}: ignored_labels has {value}, which is a class of "
-                f"{split.name!r} or no value of 8 bits"
+                f"{split.name!r} or no value of 16 bits"
             )
-        table[value] = IGNORE_LABEL
+    table = np.full(max(values + ignored) + 1, _OUTSIDE, dtype=np.uint16)
+    for label, (value, info) in enumerate(zip(values, split.classes, strict=True)):
+        table[value] = IGNORE_LABEL if spec.seen_only and info.unseen else label
+    table[ignored] = IGNORE_LABEL
     return table.tobytes()
 
 
 def semantic_labels(entry: Mapping[str, Any]) -> np.ndarray:
-    """The contiguous label of every pixel, H x W uint8, 255 where ignored or unlabelled.
+    """The contiguous label of every pixel, H x W uint16, IGNORE_LABEL where ignored.
 
     Args:
         entry: with height and width, and sem_seg_file_name and label_table or pan_seg_file_name and
@@ -65,9 +98,13 @@ def semantic_labels(entry: Mapping[str, Any]) -> np.ndarray:
     if "sem_seg_file_name" not in entry:
         return semantic_map(panoptic_ids(entry), entry["segments_info"])
     path = entry["sem_seg_file_name"]
-    values = read_label_map(path)
+    values = widened(read_label_map(path))
     require_size(path, values.shape, (entry["height"], entry["width"]), "its image")
-    labels = np.frombuffer(entry["label_table"], dtype=np.uint8)[values]
+    known = np.frombuffer(entry["label_table"], dtype=np.uint16)
+    table = np.full(IGNORE_LABEL + 1, _OUTSIDE, dtype=np.uint16)
+    table[: len(known)] = known
+    table[IGNORE_LABEL] = IGNORE_LABEL
+    labels = table[values]
     if (labels == _OUTSIDE).any():
         raise InputError(
             f"{path}: the value {values[labels == _OUTSIDE][0]} belongs to no class of the split; "
@@ -78,13 +115,13 @@ def semantic_labels(entry: Mapping[str, Any]) -> np.ndarray:
 
 
 def semantic_map(ids: np.ndarray, segments: Iterable[Mapping[str, Any]]) -> np.ndarray:
-    """The label of every pixel, H x W uint8; 255 where no segment is.
+    """The label of every pixel, H x W uint16; IGNORE_LABEL where no segment is.
 
     Args:
         ids: H x W segment ids.
-        segments: id and category_id (contiguous, below 255) of each; crowds count.
+        segments: id and category_id (contiguous) of each; crowds count.
     """
-    labels = np.full(ids.shape, IGNORE_LABEL, dtype=np.uint8)
+    labels = np.full(ids.shape, IGNORE_LABEL, dtype=np.uint16)
     for segment in segments:
         labels[ids == segment["id"]] = segment["category_id"]
     return labels

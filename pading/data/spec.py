@@ -22,14 +22,18 @@ class DatasetSpec:
         images: folder of the images.
         annotations: JSON file in COCO's panoptic format (panoptic; semantic, if its label maps are
             to come from panoptic ground truth) or COCO's instance format (instance).
-        labels: folder of COCO's panoptic PNGs, or of semantic label maps (8-bit PNG, named as the
-            images are).
+        list: text file that names one image a line, without extension, as VOC's ImageSets do; a
+            semantic data set with label maps is those images alone. Empty: all of the folder.
+        labels: folder of COCO's panoptic PNGs, or of semantic label maps (PNG of 8 or, beyond
+            254 classes, 16 bits, named as the images are).
         instances: JSON file in COCO's instance format that a panoptic data set's instances are
             scored against.
         seen_only: promised to hold no unseen class, as training needs. Annotations are checked for
             it; in label maps the pixels of unseen classes become ignored.
         contiguous_labels: label maps hold places in the split (from 0) rather than class ids.
-        ignored_labels: values of label maps that belong to no class; 255 always is one.
+        label_offset: what label maps add to a class id or place: 1 where 0 is background.
+        ignored_labels: values of label maps that belong to no class; 255 (of 8 bits) and 65535
+            (of 16) always are.
         remedy: what to do where annotations or labels are missing.
     """
 
@@ -40,8 +44,10 @@ class DatasetSpec:
     annotations: str = ""
     labels: str = ""
     instances: str = ""
+    list: str = ""
     seen_only: bool = False
     contiguous_labels: bool = False
+    label_offset: int = 0
     ignored_labels: tuple[int, ...] = ()
     remedy: str = ""
 
@@ -49,7 +55,7 @@ class DatasetSpec:
         """The same with relative paths taken from ``root``."""
         paths: dict[str, Any] = {
             key: os.path.join(root, path)
-            for key in ("images", "annotations", "labels", "instances")
+            for key in ("images", "annotations", "labels", "instances", "list")
             if (path := getattr(self, key))
         }
         return replace(self, **paths)

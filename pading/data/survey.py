@@ -188,4 +188,5 @@ def _unlabelled(spec: DatasetSpec) -> list[str]:
     if not all(folder.is_dir() for folder in folders):
         return []
     images, maps = ({path.stem: path.name for path in folder.iterdir()} for folder in folders)
-    return sorted(images[stem] for stem in images.keys() - maps.keys())
+    # A list leaves images out on purpose; what it names and lacks is reported on loading.
+    return [] if spec.list else sorted(images[stem] for stem in images.keys() - maps.keys())

@@ -78,7 +78,7 @@ def check_tasks(cfg: CfgNode, train: Sequence[str], test: Sequence[str]) -> None
         if "semantic" in wanted and metadata.split.num_classes > MOST_CLASSES:
             raise InputError(
                 f"MODEL.INFERENCE.SEMANTIC_ON: the split {metadata.split.name!r} has "
-                f"{metadata.split.num_classes} classes, and the 8 bits of semantic label maps have "
+                f"{metadata.split.num_classes} classes, and the 16 bits of label maps have "
                 f"room for {MOST_CLASSES}; switch it off, or take fewer classes"
             )
         if "instance" not in wanted or name not in test:

@@ -3,7 +3,8 @@
 Three ways, by what is found: torchrun's environment variables (one process per command, several
 machines too); ``--num-gpus`` with GPUs, which is Detectron2's launcher; and ``--num-gpus`` with
 MODEL.DEVICE cpu, which starts as many processes that talk through gloo. Detectron2 v0.6's launcher
-demands CUDA, hence the last.
+demands CUDA, hence the last; torchrun in its place would end a stopped run with its own status, 1,
+instead of the 75 that asks for --resume.
 """
 
 import argparse

@@ -77,11 +77,22 @@ class JointOptimizer(torch.optim.Optimizer):
 
 def build_optimizer(cfg: CfgNode, model: SegmentationModel) -> JointOptimizer:
     """The optimizers of what the model trains, as SOLVER and the model's groups say."""
-    optimizers = {name: _build(cfg, groups) for name, groups in model.parameter_groups(cfg).items()}
+    optimizers = {
+        name: _build(cfg, trained) for name, trained in model.parameter_groups(cfg).items()
+    }
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] *= batch_factor(cfg)
     clipping = cfg.SOLVER.CLIP_GRADIENTS
     if not clipping.ENABLED:
         return JointOptimizer(optimizers)
     return JointOptimizer(optimizers, clipping.CLIP_VALUE, clipping.NORM_TYPE)
+
+
+def batch_factor(cfg: CfgNode) -> float:
+    """What rates are multiplied by: SOLVER.REFERENCE_BATCH images are what they are meant for."""
+    reference = cfg.SOLVER.REFERENCE_BATCH
+    return cfg.SOLVER.IMS_PER_BATCH / reference if reference else 1.0
 
 
 def _build(cfg: CfgNode, trained: ParameterGroups) -> torch.optim.Optimizer:

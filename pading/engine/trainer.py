@@ -20,6 +20,7 @@ from pading.engine.interruption import Interruption
 from pading.engine.loop import NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.engine.run_checkpoints import RunCheckpointer
+from pading.engine.schedules import build_schedule
 from pading.layers.precision import amp_dtype
 from pading.models.base import SegmentationModel
 
@@ -64,7 +65,7 @@ class Trainer(DefaultTrainer):
             accumulation_steps=cfg.SOLVER.ACCUMULATION_STEPS,
             max_skipped_steps=cfg.SOLVER.MAX_SKIPPED_STEPS,
         )
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.scheduler = build_schedule(cfg, optimizer)
         self.checkpointer = RunCheckpointer(model, cfg.OUTPUT_DIR, run, trainer=weakref.proxy(self))
         self.checkpointer.config = kept.dump()
         self.start_iter = 0

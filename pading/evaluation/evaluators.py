@@ -8,8 +8,10 @@ from pading.data.catalogue import metadata_of
 from pading.data.tasks import check_tasks, instance_setting, tasks_of
 from pading.evaluation.average_precision import InstanceEvaluator
 from pading.evaluation.evaluator import ReportingEvaluators, TaskEvaluator
+from pading.evaluation.fold_scores import FoldEvaluator
 from pading.evaluation.panoptic_quality import PanopticEvaluator
 from pading.evaluation.pixel_scores import SemanticEvaluator
+from pading.vocabulary.fold_splits import OTHERS
 
 
 def build_evaluator(
@@ -36,6 +38,8 @@ def build_evaluator(
         evaluators.append(PanopticEvaluator(dataset_name, folder))
     if wanted["semantic"]:
         evaluators.append(SemanticEvaluator(metadata.split))
+        if OTHERS in metadata.split.names and metadata.split.unseen:
+            evaluators.append(FoldEvaluator(metadata.split))
     if wanted["instance"]:
         evaluators.append(InstanceEvaluator(dataset_name, folder, instance_setting(cfg)))
     return ReportingEvaluators(evaluators, dataset_name, metadata.split, folder)

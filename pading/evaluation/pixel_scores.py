@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pading.data.images import read_label_map, read_panoptic_png, segment_ids
-from pading.data.masks import IGNORE_LABEL, semantic_labels, semantic_map
+from pading.data.masks import IGNORE_LABEL, semantic_labels, semantic_map, widened
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
@@ -42,8 +42,8 @@ def score_semantic(
     missing = check_images(truth, predicted, "the predicted label maps", "the ground truth")
     counts = np.zeros((3, split.num_classes), dtype=np.int64)
     for name in tqdm(truth, "semantic scores", leave=False):
-        labels = truth[name]
-        guess = np.full_like(labels, IGNORE_LABEL) if name in missing else predicted[name]
+        labels = widened(truth[name])
+        guess = np.full(labels.shape, IGNORE_LABEL) if name in missing else widened(predicted[name])
         if guess.shape != labels.shape:
             raise InputError(
                 f"prediction of image {name}: is {guess.shape}, its ground truth {labels.shape} "
@@ -51,11 +51,14 @@ def score_semantic(
             )
         for what, values in (("prediction", guess), ("ground truth", labels)):
             known = (values >= 0) & (values < split.num_classes) | (values == IGNORE_LABEL)
+            if split.num_classes < 255:  # arrays of other widths may still hold 8 bits' value
+                known |= values == 255
             outside = values[~known]
             if outside.size:
                 raise InputError(
                     f"{what} of image {name}: has label {outside.flat[0]}; the split {split.name} "
-                    f"has 0 to {split.num_classes - 1}, and {IGNORE_LABEL} is ignored"
+                    f"has 0 to {split.num_classes - 1}, and 255 (of 16 bits {IGNORE_LABEL}) is "
+                    "ignored"
                 )
         counts += count_pixels(labels, guess, split.num_classes)
     return summarise_pixels(counts, split)
@@ -153,7 +156,7 @@ def _read_class_ids(path: str, split: ClassSplit) -> np.ndarray:
     for class_id, label in split.contiguous_id.items():
         if class_id < IGNORE_LABEL:
             labels[class_id] = label
-    values = read_label_map(path)
+    values = widened(read_label_map(path))
     found = labels[values]
     if (found < 0).any():
         raise InputError(

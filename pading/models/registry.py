@@ -17,6 +17,7 @@ from pading.vocabulary.splits import ClassSplit
 SYSTEMS = {
     "Mask2Former": "pading.models.mask2former",
     "PADing": "pading.models.pading.stage_two",
+    "LSeg": "pading.models.lseg.lseg",
     "ZegCLIP": "pading.models.zegclip.zegclip",
 }
 """MODEL.META_ARCHITECTURE -> the module that registers it."""

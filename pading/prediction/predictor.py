@@ -12,8 +12,8 @@ from detectron2.data import transforms as T
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.config import check_settings, load_config
+from pading.data.augmentations import build_augmentations
 from pading.data.catalogue import register_datasets
-from pading.data.mappers import build_augmentations
 from pading.engine.building import configured_model
 from pading.engine.environment import check_device
 from pading.engine.setup import check_weights

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from pading.data.masks import IGNORE_LABEL, instance_masks, panoptic_ids, semantic_labels
+from pading.data.masks import IGNORE_LABEL, instance_masks, panoptic_ids, semantic_labels, widened
 from pading.vocabulary.splits import ClassSplit
 
 _SAME_MASK = 0.7
@@ -33,6 +33,7 @@ def segments_of_labels(labels: np.ndarray) -> SegmentMap:
     Args:
         labels: H x W contiguous indices, 255 unlabelled.
     """
+    labels = widened(labels)
     present = np.unique(labels[labels != IGNORE_LABEL]).tolist()
     ids = np.where(labels == IGNORE_LABEL, 0, labels.astype(np.int32) + 1)
     return SegmentMap(ids, [{"id": label + 1, "category_id": label} for label in present])

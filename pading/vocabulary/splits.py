@@ -157,7 +157,7 @@ def shipped_splits() -> tuple[str, ...]:
 
 
 def load_split(name_or_path: str | Path) -> ClassSplit:
-    """A split that ships with pading, by name, or one from a JSON file.
+    """A split that ships with pading, by name, one of a fold ("pascal_5i_0"), or of a JSON file.
 
     Raises:
         InputError: neither a known name nor a ``.json`` path, or a file that
@@ -168,6 +168,10 @@ def load_split(name_or_path: str | Path) -> ClassSplit:
         return ClassSplit.from_json(_SHIPPED / f"{text}.json")
     if text.endswith(".json"):
         return ClassSplit.from_json(text)
+    from pading.vocabulary.fold_splits import fold_split, is_fold  # which builds splits
+
+    if is_fold(text):
+        return fold_split(text)
     raise InputError(
         f"there is no class split {text!r}; take one of {', '.join(shipped_splits())}, "
         "or the path of a .json file"

@@ -97,11 +97,11 @@ def test_instances_whose_file_is_missing(cfg: CfgNode, registered: Path) -> None
 def test_more_classes_than_a_label_map_has_room_for(
     cfg: CfgNode, split_file: Path, registered: Path
 ) -> None:
-    rows = [{"id": i, "name": f"c{i}", "isthing": True, "unseen": not i} for i in range(255)]
+    rows = [{"id": i, "name": f"c{i}", "isthing": True, "unseen": not i} for i in range(65535)]
     split_file.write_text(json.dumps({"name": "many", "classes": rows}))
     register(DatasetSpec("panoptic", "panoptic", str(split_file), "images", "a.json", "labels"))
     check_tasks(ask(cfg, "panoptic"), [], ["panoptic"])
-    with pytest.raises(InputError, match="'many' has 255 classes.*room for 254"):
+    with pytest.raises(InputError, match="'many' has 65535 classes.*room for 65534"):
         check_tasks(ask(cfg, "panoptic", "semantic"), [], ["panoptic"])
 
 

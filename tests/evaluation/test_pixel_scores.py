@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.evaluation.groups import Scores
 from pading.evaluation.pixel_scores import (
@@ -197,8 +198,8 @@ def test_panoptic_ground_truth_as_label_maps(ground_truth: PanopticSet, split: C
     maps = panoptic_labels(ground_truth.json, ground_truth.folder, split)
     annotation = ground_truth.load()["annotations"][1]
     labels = maps["2"]
-    assert (labels[:4, :4] == 255).all()
+    assert (labels[:4, :4] == IGNORE_LABEL).all()
     for segment in annotation["segments_info"]:
         index = split.contiguous_id[segment["category_id"]]
         assert (labels == index).sum() >= segment["area"]
-    assert (labels != 255).sum() == sum(s["area"] for s in annotation["segments_info"])
+    assert (labels != IGNORE_LABEL).sum() == sum(s["area"] for s in annotation["segments_info"])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pading.engine.workers import TaskError, run_in_processes
 from pading.errors import InputError
+from research.ablation.workers import TaskError, run_in_processes
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pading.engine.trainer", "pading.evaluation.evaluators"])

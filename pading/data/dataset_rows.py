@@ -1,0 +1,164 @@
+"""The rows of the table of data sets, with paths below its root."""
+
+from typing import Any
+
+from pading.data.spec import DatasetSpec
+
+_PREPARE = "make it with datasets/prepare_coco_"
+_GENERATE = "make it with datasets/prepare_shapes.py"
+
+
+def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
+    """COCO 2017 in the 119/14 split: panoptic, and the semantic maps made from it."""
+    split, labels = "coco_panoptic_119_14", f"coco/panoptic_{subset}2017"
+    common: dict[str, Any] = {
+        "split": split,
+        "images": f"coco/{subset}2017",
+        "remedy": _PREPARE + "panoptic.py",
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{subset}",
+            task="panoptic",
+            annotations=f"coco/annotations/{annotations}.json",
+            labels=labels,
+            instances=f"coco/annotations/instances_{subset}2017.json",
+            **common,
+            **more,
+        ),
+        DatasetSpec(
+            name=f"coco_semantic_119_14_{subset}",
+            task="semantic",
+            labels=f"{labels}_{split}_semantic",
+            contiguous_labels=True,
+            **common,
+            **more,
+        ),
+    ]
+
+
+def _coco_instance(split: str) -> list[DatasetSpec]:
+    """COCO 2014 in one of the two instance splits: training, and validation in both settings."""
+    common: dict[str, Any] = {
+        "task": "instance",
+        "split": split,
+        "remedy": _PREPARE + "instances.py",
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{subset}{f'_{kind}' * (kind != 'seen')}",
+            images=f"coco/{subset}2014",
+            annotations=f"coco/annotations/instances_{subset}2014_{split}_{kind}.json",
+            seen_only=kind == "seen",
+            **common,
+        )
+        for subset, kind in (("train", "seen"), ("val", "gzsi"), ("val", "zsi"))
+    ]
+
+
+def _coco_stuff(subset: str, suffix: str, **more: Any) -> DatasetSpec:
+    """COCO-Stuff (2017's images) in the 156/15 split."""
+    split = "coco_stuff_156_15"
+    return DatasetSpec(
+        name=f"{split}_{subset}",
+        task="semantic",
+        split=split,
+        images=f"coco/{subset}2017",
+        labels=f"coco/stuffthingmaps/{subset}2017_{split}{suffix}",
+        contiguous_labels=True,
+        remedy=_PREPARE + "stuff.py",
+        **more,
+    )
+
+
+def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
+    """The synthetic scenes, for every task."""
+    panoptic, instances = (
+        f"shapes/annotations/{kind}_{subset}.json" for kind in ("panoptic", "instances")
+    )
+    labels = f"shapes/panoptic_{subset}"
+    files: dict[str, dict[str, Any]] = {
+        "panoptic": {"annotations": panoptic, "labels": labels, "instances": instances},
+        "instance": {"annotations": instances},
+        "semantic": {"annotations": panoptic, "labels": labels},
+    }
+    common: dict[str, Any] = {"split": "shapes", "images": f"shapes/{subset}", "remedy": _GENERATE}
+    return [
+        DatasetSpec(name=f"shapes_{task}_{subset}", task=task, **paths, **common, **more)
+        for task, paths in files.items()
+    ]
+
+
+def _voc(subset: str, images: str, labels: str, **more: Any) -> DatasetSpec:
+    """PASCAL VOC 2012 in the 15/5 split; 0 is background, which belongs to no class."""
+    return DatasetSpec(
+        name=f"pascal_voc_15_5_{subset}",
+        task="semantic",
+        split="pascal_voc_15_5",
+        images="VOC2012/JPEGImages",
+        labels=f"VOC2012/{labels}",
+        list=f"VOC2012/ImageSets/Segmentation/{images}.txt",
+        label_offset=1,
+        ignored_labels=(0,),
+        **more,
+    )
+
+
+def _context(subset: str, **more: Any) -> DatasetSpec:
+    """Pascal Context's 59 classes in the 49/10 split; 0 is background."""
+    return DatasetSpec(
+        name=f"pascal_context_49_10_{subset}",
+        task="semantic",
+        split="pascal_context_49_10",
+        images="VOC2010/JPEGImages",
+        labels="VOC2010/SegmentationClassContext",
+        list=f"VOC2010/ImageSets/SegmentationContext/{subset}.txt",
+        label_offset=1,
+        ignored_labels=(0,),
+        **more,
+    )
+
+
+def _ade20k(subset: str, folder: str) -> DatasetSpec:
+    """ADE20K's 150 classes, all seen, in the layout of Detectron2's preparation."""
+    return DatasetSpec(
+        name=f"ade20k_150_{subset}",
+        task="semantic",
+        split="ade20k_150",
+        images=f"ADEChallengeData2016/images/{folder}",
+        labels=f"ADEChallengeData2016/annotations_detectron2/{folder}",
+        contiguous_labels=True,
+        remedy="make it with Detectron2's datasets/prepare_ade20k_sem_seg.py",
+    )
+
+
+def _coco_stuff_all(subset: str) -> DatasetSpec:
+    """COCO-Stuff's 171 classes, all seen, from its own pixel maps."""
+    return DatasetSpec(
+        name=f"coco_stuff_171_{subset}",
+        task="semantic",
+        split="coco_stuff_171",
+        images=f"coco/{subset}2017",
+        labels=f"coco/stuffthingmaps/{subset}2017",
+    )
+
+
+DATASETS: tuple[DatasetSpec, ...] = (
+    *_coco_panoptic("train", "panoptic_train2017_coco_panoptic_119_14_seen", seen_only=True),
+    *_coco_panoptic("val", "panoptic_val2017"),
+    *_coco_instance("coco_instance_48_17"),
+    *_coco_instance("coco_instance_65_15"),
+    _coco_stuff("train", "_seen", seen_only=True),
+    _coco_stuff("val", ""),
+    *_shapes("train", seen_only=True),
+    *_shapes("val"),
+    _voc("train", "train", "SegmentationClass", seen_only=True),
+    _voc("train_aug", "train_aug", "SegmentationClassAug", seen_only=True),
+    _voc("val", "val", "SegmentationClass"),
+    _context("train", seen_only=True),
+    _context("val"),
+    _ade20k("train", "training"),
+    _ade20k("val", "validation"),
+    _coco_stuff_all("train"),
+    _coco_stuff_all("val"),
+)

@@ -1,0 +1,26 @@
+"""Cross-entropy of label maps, averaged over the labelled pixels of all processes."""
+
+import torch
+from detectron2.utils import comm
+from torch import Tensor
+from torch.nn import functional as F
+
+UNLABELLED = -1
+
+
+def pixel_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """The mean over labelled pixels; 0 where there is none.
+
+    Several processes, whose gradients are averaged, have the loss of one that sees all images.
+
+    Args:
+        scores: (B, K, H, W) logits.
+        labels: (B, H, W) int64 in 0 to K - 1, or UNLABELLED.
+    """
+    total = F.cross_entropy(scores.float(), labels, ignore_index=UNLABELLED, reduction="sum")
+    count = (labels != UNLABELLED).sum().float()
+    processes = comm.get_world_size()
+    if processes > 1:
+        torch.distributed.all_reduce(count)
+        count /= processes
+    return total / count.clamp_min(1 / processes)

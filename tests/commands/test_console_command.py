@@ -1,0 +1,81 @@
+"""``pading NAME`` and ``tools/*.py``: the table of commands, their help and what starts at once."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pading
+from pading import commands
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = {
+    "train": "train_net",
+    "predict": "predict",
+    "evaluate": "evaluate_predictions",
+    "convert": "preprocess_pretrained_weight",
+    "add-classes": "add_classes",
+    "vectors": "build_class_vectors",
+    "check-data": "check_dataset",
+    "store": "store_embeddings",
+    "rename-weights": "convert_checkpoint",
+}
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["pading", *arguments])
+    try:
+        commands.pading()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_help_lists_every_command_and_imports_nothing_large() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "from pading.commands import pading; pading()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(f"  {name}  " in done.stdout for name in commands.COMMANDS)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pading.commands" in imported
+    assert not {name.split(".")[0] for name in imported} & {"torch", "detectron2", "numpy", "PIL"}
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"pading {pading.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("trian", "did you mean 'train'?"), ("xyz", "see pading --help")]
+)
+def test_unknown_command(
+    name: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, name) == 2
+    assert f"no command {name!r}; {hint}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_every_command(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Help with an example; parse and main; a starter in tools/."""
+    assert call(monkeypatch, name, "--help") == 0
+    assert f"    pading {name} " in capsys.readouterr().out
+    module = importlib.import_module(f"pading.commands.{name.replace('-', '_')}")
+    assert callable(module.parse) and callable(module.main)
+    assert f'run("{name}")' in (ROOT / "tools" / f"{TOOLS[name]}.py").read_text()
+
+
+def test_bad_input_ends_with_status_two(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "vectors", "--output", "v.npz") == 2
+    assert capsys.readouterr().err.startswith("error: no class names")

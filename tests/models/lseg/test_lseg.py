@@ -1,0 +1,171 @@
+"""LSeg as a whole: any backbone, size and labels in; losses and results out."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pading.errors import InputError
+from pading.vocabulary.splits import ClassInfo, ClassSplit
+from tests.models.lseg.conftest import VIT, WIDTH
+
+CLASSES = 5
+TIMM = {
+    "MODEL.BACKBONE.NAME": "build_timm_backbone",
+    "MODEL.TIMM.NAME": "mobilenetv3_small_050",
+    "MODEL.BACKBONE.FREEZE_AT": 0,
+    "MODEL.LSEG.FEATURES": ["res2", "res3", "res4", "res5"],
+}
+PATCH_14 = {**VIT, "MODEL.TOKENS.NAME": "vit_small_patch14_reg4_dinov2"}
+ROTARY = {
+    **VIT,
+    "MODEL.TOKENS.NAME": "vit_small_patch16_dinov3",
+    "MODEL.TOKENS.OPTIONS": ["depth", 4, "embed_dim", 32, "num_heads", 2],
+}
+BACKBONES = {
+    "convnet": {},
+    "vit": VIT,
+    "as timm resizes": {**VIT, "MODEL.TOKENS.POSITION_RESIZE": "timm"},
+    "added": {**VIT, "MODEL.TOKENS.READOUT": "add"},
+    "patches of 14, registers": PATCH_14,
+    "rotary": ROTARY,
+    "timm": TIMM,
+}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_any_backbone_and_size(backbone: str, make_lseg: Callable, rng: torch.Generator) -> None:
+    model = make_lseg(BACKBONES[backbone]).eval()
+    with torch.no_grad():
+        for height, width in ((64, 96), (37, 51)):
+            logits = model.network(torch.randn(2, 3, height, width, generator=rng))
+            assert logits.shape == (2, CLASSES, height, width)
+            assert logits.isfinite().all()
+            assert logits.abs().max() <= 1 / 0.07 + 1e-3
+
+
+@pytest.mark.parametrize("backbone", ["convnet", "vit"])
+@pytest.mark.parametrize("block", ["none", "bottleneck", "depthwise"])
+def test_training_reaches_every_parameter(
+    backbone: str, block: str, make_lseg: Callable, make_labelled: Callable
+) -> None:
+    settings = {"MODEL.LSEG.BLOCK": block, "MODEL.LSEG.BLOCK_DEPTH": 2}
+    settings |= {"MODEL.LSEG.BLOCK_SHARED": False, "MODEL.LSEG.LEARN_TEMPERATURE": True}
+    model = make_lseg(BACKBONES[backbone] | settings).train()
+    [loss] = model(make_labelled([0, 2], [4])).values()
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_training_is_on_seen_labels_alone(
+    make_lseg: Callable, make_labelled: Callable, rng: torch.Generator
+) -> None:
+    model = make_lseg().eval()
+    batch = make_labelled([0, 2], [4])
+    with torch.no_grad():
+        losses = model.training_losses(batch)
+        images, sizes = model.preprocess(batch)
+        wanted = model.losses(model.network(images), model.targets(batch, sizes))
+        torch.testing.assert_close(losses, wanted, atol=1e-5, rtol=1e-5)
+        model.class_vectors[[1, 3]] = torch.randn(2, WIDTH, generator=rng)
+        assert model.training_losses(batch) == losses
+    with pytest.raises(InputError, match="the unseen class 'fork' in training"):
+        model.training_losses(make_labelled([0, 1]))
+
+
+def test_void_everywhere_is_no_loss(make_lseg: Callable, make_labelled: Callable) -> None:
+    model = make_lseg().train()
+    [loss] = model(make_labelled([], [])).values()
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_embeddings_are_what_the_scores_compare(make_lseg: Callable, rng: torch.Generator) -> None:
+    model = make_lseg().eval()
+    image = torch.rand(3, 64, 96, generator=rng) * 255
+    found = model.encode_pixels(image)
+    assert found.shape == (WIDTH, 64, 96)
+    torch.testing.assert_close(found.norm(dim=0), torch.ones(64, 96))
+    # At half the size nothing is enlarged but what both are.
+    pixels, _ = model.preprocess([{"image": image}])
+    with torch.no_grad():
+        fused = model.fused(pixels)
+        unit = model.comparison.embeddings(fused, model.fusion.last_output, model.pixel_embedding)
+        scores = model.label_maps(fused, model.text)
+    wanted = torch.einsum("kd,bdhw->bkhw", model.text, unit) / 0.07
+    torch.testing.assert_close(scores, wanted, atol=1e-4, rtol=0)
+
+
+def test_free_labels(make_lseg: Callable, rng: torch.Generator) -> None:
+    model = make_lseg().eval()
+    batch = [{"image": torch.rand(3, 40, 60, generator=rng) * 255}]
+    with torch.no_grad():
+        before = model(batch)[0]["sem_seg"]
+        vectors = torch.cat((model.class_vectors[[4, 0]], torch.randn(1, WIDTH, generator=rng)))
+        names = ("spoon", "cup", "other")
+        split = ClassSplit("free", tuple(ClassInfo(i, n, True, False) for i, n in enumerate(names)))
+        free = model.with_classes(split, vectors, [4, 0, None])
+        found = free(batch)[0]["sem_seg"]
+        assert found.shape == (3, 40, 60)
+        torch.testing.assert_close(found.sum(0), torch.ones(40, 60))
+        ratio = (found[0] / found[1]).log() - (before[4] / before[0]).log()
+        assert ratio.abs().max() < 1e-3
+        assert torch.equal(model(batch)[0]["sem_seg"], before)
+
+
+def test_views_of_the_published_evaluation(make_lseg: Callable, rng: torch.Generator) -> None:
+    settings = {"MODEL.LSEG.BASE_SIZE": 80, "MODEL.INFERENCE.WINDOW": [64, 64]}
+    settings |= {"MODEL.INFERENCE.STRIDE": [42, 42], "MODEL.INFERENCE.SCALES": [0.5, 1.5]}
+    settings |= {"MODEL.INFERENCE.FLIP": True}
+    model = make_lseg(settings).eval()
+    image = torch.rand(3, 37, 61, generator=rng) * 255
+    with torch.no_grad():
+        [result] = model([{"image": image}])
+        [mirrored] = model([{"image": image.flip(-1)}])
+    assert result["sem_seg"].shape == (CLASSES, 37, 61)
+    assert mirrored["sem_seg"].shape == (CLASSES, 37, 61)
+    torch.testing.assert_close(result["sem_seg"].sum(0), torch.ones(37, 61))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"MODEL.TOKENS.NAME": "vit_enormous"}, "timm knows no model 'vit_enormous'"),
+        ({"MODEL.TOKENS.NAME": "resnet18"}, r"MODEL\.TOKENS.*'resnet18'"),
+        ({"MODEL.TOKENS.TAPS": [0, 1, 2, 4]}, "from 0 to 3, the last of vit_tiny"),
+        ({"MODEL.TOKENS.TAPS": [0, 2, 1, 3]}, "four growing numbers"),
+        ({"MODEL.TOKENS.OPTIONS": ["colour", 3]}, "cannot be built"),
+    ],
+)
+def test_backbones_that_give_no_tokens(settings: dict, message: str, make_lseg: Callable) -> None:
+    with pytest.raises(InputError, match=message):
+        make_lseg(VIT | settings)
+
+
+def test_features_that_the_backbone_lacks(make_lseg: Callable) -> None:
+    with pytest.raises(InputError, match="FEATURES has 'res7'.*some of res1, res2"):
+        make_lseg({"MODEL.LSEG.FEATURES": ["res2", "res7"]})
+
+
+def test_panoptic_results_are_refused(make_lseg: Callable) -> None:
+    with pytest.raises(InputError, match=r"MODEL\.INFERENCE\.PANOPTIC_ON: LSeg gives semantic"):
+        make_lseg({"MODEL.INFERENCE.PANOPTIC_ON": True})
+
+
+def test_groups_and_rates(make_lseg: Callable) -> None:
+    from pading.config import load_config
+    from pading.engine.optimizers import build_optimizer
+    from tests.models.recordings import ROOT
+
+    model = make_lseg(VIT)
+    pairs = ["SOLVER.BASE_LR", "0.04", "SOLVER.BACKBONE_MULTIPLIER", "0.1"]
+    pairs += ["SOLVER.REFERENCE_BATCH", "16", "SOLVER.IMS_PER_BATCH", "4"]
+    cfg = load_config(str(ROOT / "configs" / "shapes" / "semantic" / "LSeg.yaml"), pairs)
+    slow, fast = build_optimizer(cfg, model).param_groups
+    assert (slow["lr"], fast["lr"]) == pytest.approx((0.001, 0.01))
+    of_backbone = [*model.backbone.parameters(), *model.reassembly.parameters()]
+    assert {*map(id, slow["params"])} == {*map(id, of_backbone)}
+    assert len(slow["params"]) + len(fast["params"]) == len(list(model.parameters()))
