@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_processes import in_processes
 
 from pading.config import load_config
 from pading.engine.loop import TrainingLoop
 from pading.models.registry import build_model
+from tests.engine.two_processes import in_processes
 from tests.models.zegclip.conftest import CONFIG, NARROW, WIDTH, narrow_split
 from tests.runs import UNSCORED, assert_same_weights, train
 
