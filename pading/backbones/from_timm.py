@@ -7,10 +7,11 @@ from typing import Any
 import timm
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
-from torch import Tensor
+from timm.layers import freeze_batch_norm_2d
+from torch import Tensor, nn
 
 from pading.errors import InputError
 
@@ -51,7 +52,8 @@ class TimmBackbone(Backbone):
         # The last map of each stride: the deepest features of that size.
         places = [len(strides) - 1 - strides[::-1].index(stride) for stride in _STRIDES]
         self._places = dict(zip(("res2", "res3", "res4", "res5"), places, strict=True))
-        self.model = FrozenBatchNorm2d.convert_frozen_batchnorm(model) if freeze else model
+        # By timm, whose batch norms may have an activation in them.
+        self.model = freeze_batch_norm_2d(model) if freeze else model
         if freeze:
             self.model.requires_grad_(False)
         self._channels_last = str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
@@ -75,15 +77,28 @@ class TimmBackbone(Backbone):
                 other names in timm's order, as some packages have them.
 
         Raises:
-            InputError: tensors that are missing, or of another shape.
+            InputError: tensors that are missing, of another shape, or of another model.
         """
-        wanted = {n: v for n, v in self.state_dict().items() if not n.endswith(_COUNTERS)}
-        found = _under(wanted, weights) or _under(wanted, _in_order(self.name, weights))
-        if len(found) < len(wanted):
-            missing = [n for n in wanted if n not in _under(wanted, weights, partly=True)]
+        wanted = _without_counters(self.state_dict())
+        given = _without_counters(weights)
+        whole = _whole_model(self.name)
+        found = _under(wanted, given)
+        if len(found) < len(wanted) and (ordered := _in_order(whole.state_dict(), given)):
+            given, found = ordered, _under(wanted, ordered)
+        missing = [name for name in wanted if name not in found]
+        if missing:
             raise InputError(
                 f"{len(missing)} of the {len(wanted)} tensors of the backbone {self.name} are "
                 f"missing or of another shape, {missing[0]} first; give the weights of this model"
+            )
+        known = {name for name, _ in (*whole.state_dict().items(), *whole.named_buffers())}
+        known |= {_of_features(name) for name in known}
+        unknown = [name for name in given if name not in known and name not in wanted]
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} of the {len(given)} tensors are none of the model {self.name}, "
+                f"{unknown[0]} first; give the weights of this model, or set MODEL.TIMM.NAME to "
+                "the model that they are of"
             )
         return found
 
@@ -147,26 +162,35 @@ def timm_statistics(name: str) -> tuple[list[float], list[float]]:
     return [255 * v for v in record.mean], [255 * v for v in record.std]
 
 
-def _in_order(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors whose names are not timm's, but whose order and shapes are those of timm's model."""
-    model = timm.create_model(name, pretrained=False)
-    wanted = {n: v for n, v in model.state_dict().items() if not n.endswith(_COUNTERS)}
-    given = [v for n, v in tensors.items() if not n.endswith(_COUNTERS)]
-    if [v.shape for v in wanted.values()] != [v.shape for v in given]:
+def _whole_model(name: str) -> nn.Module:
+    """timm's model with its classifier, of which only names and shapes are there."""
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False)
+
+
+def _without_counters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in weights.items() if not name.endswith(_COUNTERS)}
+
+
+def _in_order(whole: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under timm's names, where their order, kinds and shapes are those of timm's model."""
+
+    def signature(weights: Mapping[str, Tensor]) -> list[tuple[str, torch.Size]]:
+        return [(name.rpartition(".")[2], value.shape) for name, value in weights.items()]
+
+    wanted = _without_counters(whole)
+    if signature(wanted) != signature(given):
         return {}
-    return dict(zip(wanted, given, strict=True))
+    return dict(zip(wanted, given.values(), strict=True))
 
 
-def _under(
-    wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], partly: bool = False
-) -> dict[str, Tensor]:
-    """The wanted tensors that are there under timm's names; none where one is missing."""
+def _under(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the wanted tensors that are there under timm's names, in their shapes."""
     renamed = {f"model.{_of_features(name)}": value for name, value in weights.items()}
     renamed |= {f"model.{name}": value for name, value in weights.items()}
-    found = {
+    return {
         n: renamed[n] for n, v in wanted.items() if n in renamed and renamed[n].shape == v.shape
     }
-    return found if partly or len(found) == len(wanted) else {}
 
 
 def _of_features(name: str) -> str:

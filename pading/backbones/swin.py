@@ -1,4 +1,8 @@
-"""Swin Transformer backbone (Liu et al., ICCV 2021) with the published parameter names."""
+"""Swin Transformer backbone (Liu et al., ICCV 2021) with the published parameter names.
+
+Ours rather than timm's, which pads after the cyclic shift where the published segmenters pad before
+it: with the same weights the two agree where every map divides into windows, and nowhere else.
+"""
 
 from collections.abc import Sequence
 

@@ -58,8 +58,8 @@ DATA_KEYS = (
         "INPUT.AUGMENTATION",
         "large_scale_jitter",
         one_of("large_scale_jitter", "semantic", "flip", "none"),
-        'Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), "semantic" (BASE_SIZE and what follows), '
-        '"flip", "none".',
+        'Training augmentation: "large_scale_jitter" (random scale, fixed crop, flip), '
+        '"semantic" (BASE_SIZE and what follows), "flip", "none".',
     ),
     Key(
         "INPUT.IMAGE_SIZE",

@@ -1,10 +1,53 @@
 """Looking at an image more than once: at several scales, mirrored, by windows."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from pading.inference.settings import InferenceSettings
 from pading.inference.windows import Scores, at_size, windowed
+
+
+def at_sizes(
+    scores: Scores,
+    image: Tensor,
+    sizes: Sequence[tuple[int, int]],
+    align_corners: bool = False,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Raw scores of an image that is looked at in several sizes.
+
+    Args:
+        scores: (1, 3, h, w) to raw scores (1, K, ., .), which are enlarged to the image's size.
+        image: (1, 3, H, W), normalised.
+        sizes: heights and widths.
+        align_corners: of the resizing, of the image and of the scores.
+        reduction: what is given of the scores at all sizes.
+
+    Returns:
+        (1, K, H, W) in float32.
+    """
+    own = (image.shape[-2], image.shape[-1])
+    views = []
+    for size in sizes:
+        view = image
+        if size != own:
+            view = F.interpolate(image, size, mode="bilinear", align_corners=align_corners)
+        views.append(at_size(scores(view), own, align_corners))
+    total = sum(views[1:], views[0])
+    return total / len(views) if reduction == "mean" else total
+
+
+def with_mirrored(scores: Scores, reduction: Literal["mean", "sum"] = "mean") -> Scores:
+    """A function to the scores of an image and of its mirror image, mirrored back, in one."""
+
+    def both(image: Tensor) -> Tensor:
+        total = scores(image).float() + scores(image.flip(-1)).flip(-1).float()
+        return total / 2 if reduction == "mean" else total
+
+    return both
 
 
 def look_at(scores: Scores, image: Tensor, settings: InferenceSettings) -> Tensor:
@@ -18,23 +61,16 @@ def look_at(scores: Scores, image: Tensor, settings: InferenceSettings) -> Tenso
     Returns:
         (1, K, h, w): what ``scores`` gives where there is one view; else (1, K, H, W) in float32.
     """
+
+    def by_windows(view: Tensor) -> Tensor:
+        if settings.window is None:
+            return scores(view)
+        return windowed(scores, view, settings.window, settings.stride or settings.window)
+
     if settings.scales == (1.0,) and not settings.flip:
-        return _by_windows(scores, image, settings)
-    size = (image.shape[-2], image.shape[-1])
-    views = []
-    for scale in settings.scales:
-        scaled = image
-        if scale != 1:
-            wanted = [max(1, round(side * scale)) for side in size]
-            scaled = F.interpolate(image, wanted, mode="bilinear", align_corners=False)
-        views.append(at_size(_by_windows(scores, scaled, settings), size))
-        if settings.flip:
-            mirrored = at_size(_by_windows(scores, scaled.flip(-1), settings), size)
-            views.append(mirrored.flip(-1))
-    return sum(views[1:], views[0]) / len(views)
-
-
-def _by_windows(scores: Scores, image: Tensor, settings: InferenceSettings) -> Tensor:
-    if settings.window is None:
-        return scores(image)
-    return windowed(scores, image, settings.window, settings.stride or settings.window)
+        return by_windows(image)
+    height, width = image.shape[-2:]
+    sizes = [
+        (max(1, round(height * scale)), max(1, round(width * scale))) for scale in settings.scales
+    ]
+    return at_sizes(with_mirrored(by_windows) if settings.flip else by_windows, image, sizes)

@@ -15,13 +15,10 @@ from pading.backbones import from_timm, swin  # noqa: F401 (they register themse
 from pading.checkpoint.published_names import THEIRS, NameTable
 from pading.errors import InputError
 from pading.inference.calibration import calibrated
-from pading.inference.queries import (
-    class_scores,
-    confident_queries,
-    instance_inference,
-    panoptic_inference,
-    semantic_inference,
-)
+from pading.inference.instance import instance_inference
+from pading.inference.panoptic import panoptic_inference
+from pading.inference.query_scores import class_scores, confident_queries
+from pading.inference.semantic import semantic_inference
 from pading.layers.pixel_decoder import PixelDecoder
 from pading.layers.transformer_decoder import TransformerDecoder
 from pading.losses.set_criterion import SetCriterion
@@ -222,13 +219,14 @@ class Mask2Former(SegmentationModel):
                 mixed = semantic_inference(scores, upsampled[0])
                 result["sem_seg"] = sem_seg_postprocess(mixed, size, *wanted)
         if "panoptic" in tasks:
-            result["panoptic_seg"] = panoptic_inference(
+            ids, segments, result["panoptic_scores"] = panoptic_inference(
                 scores,
                 at_size,
                 self.split.things,
                 settings.score_threshold,
                 settings.overlap_threshold,
             )
+            result["panoptic_seg"] = ids, segments
         if "instance" in tasks:
             # Beside panoptic results, stuff is no instance.
             classes = self.split.things if "panoptic" in tasks else None

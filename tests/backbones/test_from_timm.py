@@ -48,9 +48,24 @@ def test_outputs_are_those_of_timm_with_its_weights(rng: torch.Generator) -> Non
             torch.testing.assert_close(backbone(image)["res5"], wanted)
 
 
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv2_035"])
+def test_freezing_changes_no_output(name: str, rng: torch.Generator) -> None:
+    # The activations of MobileNet are in its batch norms.
+    free, frozen = TimmBackbone(name).eval(), TimmBackbone(name, freeze=True)
+    frozen.load_state_dict(free.own_weights(free.model.state_dict()))
+    image = torch.randn(1, 3, 64, 64, generator=rng)
+    with torch.no_grad():
+        for own, wanted in zip(frozen(image).values(), free(image).values(), strict=True):
+            torch.testing.assert_close(own, wanted)
+
+
 def enumerate_names(weights: dict) -> list:
-    """Under names that say nothing, in the same order."""
-    return [(f"tensor_{i}", value) for i, value in enumerate(weights.values())]
+    """Under names that say nothing but the kind, in the same order."""
+    kinds = (name.rpartition(".")[2] for name in weights)
+    return [
+        (f"layer_{i}.{kind}", weights[name])
+        for i, (kind, name) in enumerate(zip(kinds, weights, strict=True))
+    ]
 
 
 def make_model(stage: str):
@@ -80,6 +95,27 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     save_file(timm.create_model("resnet10t").state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="other.safetensors: .* tensors of the backbone convnext"):
         Checkpointer(make_model("pretrain")).load(str(tmp_path / "other.safetensors"))
+
+
+def test_weights_of_a_deeper_model_are_refused() -> None:
+    # It holds every tensor of the shallower one, in the same shapes.
+    deeper = timm.create_model("resnet34").state_dict()
+    with pytest.raises(InputError, match="none of the model resnet18, layer1.2.conv1.weight first"):
+        TimmBackbone("resnet18").own_weights(deeper)
+
+
+def test_tensors_in_timms_order_but_of_other_kinds_are_refused() -> None:
+    weights = timm.create_model("resnet10t").state_dict()
+    swapped = [(n.replace("running_mean", "bias_"), v) for n, v in enumerate_names(weights)]
+    with pytest.raises(InputError, match="missing or of another shape"):
+        TimmBackbone("resnet10t").own_weights(dict(swapped))
+
+
+def test_weights_may_have_another_classifier() -> None:
+    weights = timm.create_model("resnet10t", num_classes=3).state_dict()
+    backbone = TimmBackbone("resnet10t")
+    found = backbone.own_weights(weights)
+    assert all(torch.equal(v, weights[n.removeprefix("model.")]) for n, v in found.items())
 
 
 def test_statistics_are_timms() -> None:

@@ -1,11 +1,14 @@
 """Windows, scales and flips against naive loops."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pading.inference.settings import InferenceSettings
-from pading.inference.views import look_at
+from pading.inference.views import at_sizes, look_at, with_mirrored
 from pading.inference.windows import windowed
 
 
@@ -34,6 +37,54 @@ def test_windows_cover_and_average(size: tuple[int, int], rng: torch.Generator) 
             hits[top : top + height, left : left + width] += 1
     for batch in (1, 3, 100):
         torch.testing.assert_close(windowed(by_mean, image, (8, 10), (5, 6), batch), total / hits)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (8, 12), (13, 21), (8, 30)])
+def test_windows_cut_at_the_border_are_padded(size: tuple[int, int], rng: torch.Generator) -> None:
+    image = torch.randn(1, 3, *size, generator=rng)
+    fill = torch.tensor([-1.0, 0.5, 2.0])
+    crop, stride = 9, 6
+    total = torch.zeros(1, 2, *size, dtype=torch.float64)
+    hits = torch.zeros(size)
+    for row in range(math.ceil(max(size[0] - crop, 0) / stride) + 1):
+        for column in range(math.ceil(max(size[1] - crop, 0) / stride) + 1):
+            inside = (
+                ...,
+                slice(row * stride, row * stride + crop),
+                slice(column * stride, column * stride + crop),
+            )
+            square = fill[:, None, None].expand(1, 3, crop, crop).clone()
+            height, width = image[inside].shape[-2:]
+            square[..., :height, :width] = image[inside]
+            mirrored = by_mean(square.flip(-1)).flip(-1)
+            total[inside] += (by_mean(square) + mirrored)[..., :height, :width] / 2
+            hits[inside] += 1
+    assert hits.min() > 0
+    for batch in (1, 4):
+        found = windowed(
+            with_mirrored(by_mean),
+            image,
+            (crop, crop),
+            (stride, stride),
+            batch,
+            border="pad",
+            fill=fill,
+        )
+        torch.testing.assert_close(found, (total / hits).float())
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_sizes_are_summed_or_averaged(align_corners: bool, rng: torch.Generator) -> None:
+    image = torch.randn(1, 3, 6, 10, generator=rng)
+    sizes = [(3, 5), (6, 10), (11, 17)]
+    total = torch.zeros(1, 2, 6, 10, dtype=torch.float64)
+    for size in sizes:
+        view = F.interpolate(image.double(), size, mode="bilinear", align_corners=align_corners)
+        total += F.interpolate(by_mean(view), (6, 10), mode="bilinear", align_corners=align_corners)
+    found = at_sizes(by_mean, image, sizes, align_corners, "sum")
+    torch.testing.assert_close(found, total.float())
+    found = at_sizes(by_mean, image, sizes, align_corners)
+    torch.testing.assert_close(found, total.float() / 3)
 
 
 def test_score_maps_may_be_smaller(rng: torch.Generator) -> None:

@@ -60,6 +60,20 @@ def test_call_gives_what_evaluation_scores(
     np.testing.assert_array_equal(found.semantic, np.array([c.id for c in classes])[labels])
 
 
+def test_scores_of_segments_and_instances_are_kept(make_cfg: MakeCfg, image: np.ndarray) -> None:
+    predictor = Predictor(make_cfg())
+    found = predictor.predict(image)
+    classes = [info.id for info in predictor.split.classes]
+    panoptic, instance = found.scores.panoptic, found.scores.instance
+    assert panoptic is not None and panoptic.shape == (len(found.panoptic.segments), len(classes))
+    for row, segment in zip(panoptic, found.panoptic.segments, strict=True):
+        assert classes[row.argmax()] == segment["category_id"]
+        assert row.max() >= segment["score"] - 1e-4  # which is rounded; more where stuff is merged
+    assert instance is not None and instance.shape == (len(found.instance), len(classes))
+    for row, detection in zip(instance, found.instance, strict=True):
+        assert row[classes.index(detection["category_id"])] >= detection["score"] - 1e-4
+
+
 def test_only_the_tasks_that_are_on(make_cfg: MakeCfg, image: np.ndarray) -> None:
     off = ("MODEL.INFERENCE.INSTANCE_ON", "False", "MODEL.INFERENCE.SEMANTIC_ON", "False")
     predictor = Predictor(make_cfg(*off))
