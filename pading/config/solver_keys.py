@@ -29,8 +29,9 @@ SOLVER_KEYS = (
     Key(
         "SOLVER.WARMUP_METHOD",
         THEIRS,
-        one_of("linear", "constant"),
-        "How the learning rate rises at first.",
+        one_of("linear", "constant", "product"),
+        'How the learning rate rises at first; "product", of WarmupPolyLR alone: it is multiplied '
+        "with a linear rise, as in mmcv.",
     ),
     Key("SOLVER.WARMUP_FACTOR", THEIRS, SHARE, "Where it begins, relative to BASE_LR."),
     Key("SOLVER.MOMENTUM", THEIRS, DROPOUT, "Momentum of SGD."),
@@ -71,6 +72,12 @@ SOLVER_KEYS = (
         0.9,
         POSITIVE,
         "WarmupPolyLR: the rate is (1 - iteration / MAX_ITER) to this power, of BASE_LR.",
+    ),
+    Key(
+        "SOLVER.POLY_LR_END",
+        0.0,
+        SHARE,
+        "WarmupPolyLR: where the rate ends, relative to BASE_LR.",
     ),
     Key("SOLVER.GENERATOR_LR", 5e-4, NOT_NEGATIVE, "Learning rate of stage 2's generator (Adam)."),
     Key(

@@ -71,6 +71,17 @@ def _coco_stuff(subset: str, suffix: str, **more: Any) -> DatasetSpec:
     )
 
 
+def _coco_stuff_with_unseen() -> DatasetSpec:
+    """Training images of the 156/15 split with the annotations of unseen classes."""
+    return DatasetSpec(
+        name="coco_stuff_156_15_train_all",
+        task="semantic",
+        split="coco_stuff_156_15",
+        images="coco/train2017",
+        labels="coco/stuffthingmaps/train2017",
+    )
+
+
 def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
     """The synthetic scenes, for every task."""
     panoptic, instances = (
@@ -104,7 +115,7 @@ def _voc(subset: str, images: str, labels: str, **more: Any) -> DatasetSpec:
     )
 
 
-def _context(subset: str, **more: Any) -> DatasetSpec:
+def _context(subset: str, images: str, **more: Any) -> DatasetSpec:
     """Pascal Context's 59 classes in the 49/10 split; 0 is background."""
     return DatasetSpec(
         name=f"pascal_context_49_10_{subset}",
@@ -112,7 +123,7 @@ def _context(subset: str, **more: Any) -> DatasetSpec:
         split="pascal_context_49_10",
         images="VOC2010/JPEGImages",
         labels="VOC2010/SegmentationClassContext",
-        list=f"VOC2010/ImageSets/SegmentationContext/{subset}.txt",
+        list=f"VOC2010/ImageSets/SegmentationContext/{images}.txt",
         label_offset=1,
         ignored_labels=(0,),
         **more,
@@ -150,13 +161,16 @@ DATASETS: tuple[DatasetSpec, ...] = (
     *_coco_instance("coco_instance_65_15"),
     _coco_stuff("train", "_seen", seen_only=True),
     _coco_stuff("val", ""),
+    _coco_stuff_with_unseen(),
     *_shapes("train", seen_only=True),
     *_shapes("val"),
     _voc("train", "train", "SegmentationClass", seen_only=True),
     _voc("train_aug", "train_aug", "SegmentationClassAug", seen_only=True),
+    _voc("train_aug_all", "train_aug", "SegmentationClassAug"),
     _voc("val", "val", "SegmentationClass"),
-    _context("train", seen_only=True),
-    _context("val"),
+    _context("train", "train", seen_only=True),
+    _context("train_all", "train"),
+    _context("val", "val"),
     _ade20k("train", "training"),
     _ade20k("val", "validation"),
     _coco_stuff_all("train"),

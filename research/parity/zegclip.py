@@ -21,6 +21,7 @@ from research.parity.zegclip_recording import ZegCLIPRecording
 TOKENS, SCORES, MASK_LOGITS, ATTENTION, TEXT = 1e-4, 1e-4, 1e-3, 1e-3, 1e-4
 NORMS = (1e-3, 1e-3)
 """Of a gradient's norm: relative, of norms above the second."""
+_VOID = 255  # of recorded labels
 _EVERY, _EVERY_TRAINED = 4, 8  # pixels of the sampled scores and mask logits
 
 INPUTS = (
@@ -176,6 +177,7 @@ def compare_training(comparer: Comparer, recording: ZegCLIPRecording, part: str)
     model = recording.built(setting, all_seen=all_seen).train()
     pixels = recording.images("train/images_rgb")[list(crops)]
     labels = recording.tensor("train/labels")[list(crops)].long()
+    labels = labels.masked_fill(labels == _VOID, IGNORE_LABEL)
     if setting == "inductive":  # as a data set that is seen_only gives them
         unseen = torch.isin(labels, torch.tensor(model.split.unseen))
         labels = labels.masked_fill(unseen, IGNORE_LABEL)
@@ -187,7 +189,7 @@ def compare_training(comparer: Comparer, recording: ZegCLIPRecording, part: str)
         logits = model.logits(_normalised(model, pixels), model.text[model.asked])
         logits = at_size(logits, (labels.shape[-2], labels.shape[-1]))
         rows = model.rows_asked(logits, labels)
-    taught = rows.masked_fill(rows < 0, IGNORE_LABEL)
+    taught = rows.masked_fill(rows < 0, _VOID)
     wrong = (taught != recording.tensor(f"{part}/labels")).sum()
     comparer.count(f"{part}/labels", int(wrong), "pixels")
     sample = logits[..., ::_EVERY_TRAINED, ::_EVERY_TRAINED]

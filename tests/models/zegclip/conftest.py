@@ -52,7 +52,7 @@ def make_zegclip(rng: torch.Generator) -> Callable[..., ZegCLIP]:
 
 @pytest.fixture
 def make_labelled(rng: torch.Generator) -> Callable[..., list[dict]]:
-    """Give ``make(labels of an image, ...)``: images of different sizes; 255 is unlabelled."""
+    """Give ``make(labels of an image, ...)``: images of different sizes, partly unlabelled."""
 
     def make(*labels: list[int]) -> list[dict]:
         batch = []

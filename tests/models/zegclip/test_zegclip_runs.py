@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pading.config import load_config
+from pading.data.masks import IGNORE_LABEL
 from pading.engine.loop import TrainingLoop
 from pading.models.registry import build_model
 from tests.engine.two_processes import in_processes
@@ -106,9 +107,10 @@ def gradients(setting: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
 @pytest.mark.parametrize("setting", ["inductive", "transductive"])
 def test_two_processes_as_one(setting: str, rng: torch.Generator, tmp_path: Path) -> None:
     images = torch.randint(256, (4, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    known = torch.tensor([0, 2, 4, 255] if setting == "inductive" else [0, 1, 2, 3, 4, 255])
+    shown = [0, 2, 4] if setting == "inductive" else range(5)
+    known = torch.tensor([*shown, IGNORE_LABEL])
     labels = known[torch.randint(len(known), (4, 32, 32), generator=rng)]
-    labels[3] = 255  # the second process has fewer pairs
+    labels[3] = IGNORE_LABEL  # the second process has fewer pairs
     [one] = in_processes(1, gradients, tmp_path, setting, images, labels)
     for two in in_processes(2, gradients, tmp_path, setting, images, labels):
         torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-5)
