@@ -3,6 +3,7 @@
 from pading.config.key import (
     ANY,
     COUNT,
+    KEPT_SHARE,
     NEVER,
     NOT_NEGATIVE,
     POSITIVE,
