@@ -65,7 +65,8 @@ format: $(STAMPS)/requirements
 	$(BIN)/clang-format -i $(FORMATTED)
 
 # In an environment of its own: the site needs the sources' text alone, no PyTorch.
-docs: $(DOCS)/installed
+docs: install $(DOCS)/installed
+	$(BIN)/python -m pading.config.reference > docs/configuration.md
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 $(DOCS)/installed: requirements-docs.txt

@@ -11,10 +11,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pading.backbones.swin import SwinTransformer
-    from pading.config import load_config
+    from pading.commands.train import train
+    from pading.config import list_configs, load_config
     from pading.data.catalogue import register_datasets
     from pading.models.mask2former import Mask2Former
     from pading.models.pading.stage_two import PADing
+    from pading.models.registry import list_models
     from pading.prediction import Predictor, load
 
 _HOMES = {
@@ -22,9 +24,12 @@ _HOMES = {
     "PADing": "pading.models.pading.stage_two",
     "Predictor": "pading.prediction",
     "SwinTransformer": "pading.backbones.swin",
+    "list_configs": "pading.config",
+    "list_models": "pading.models.registry",
     "load": "pading.prediction",
     "load_config": "pading.config",
     "register_datasets": "pading.data.catalogue",
+    "train": "pading.commands.train",
 }
 
 __all__ = [
@@ -33,9 +38,12 @@ __all__ = [
     "Predictor",
     "SwinTransformer",
     "__version__",
+    "list_configs",
+    "list_models",
     "load",
     "load_config",
     "register_datasets",
+    "train",
 ]
 
 

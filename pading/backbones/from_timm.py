@@ -11,7 +11,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from timm.layers import freeze_batch_norm_2d
-from torch import Tensor, nn
+from torch import Tensor
 
 from pading.errors import InputError
 
@@ -81,7 +81,8 @@ class TimmBackbone(Backbone):
         """
         wanted = _without_counters(self.state_dict())
         given = _without_counters(weights)
-        whole = _whole_model(self.name)
+        # Not on the meta device, on which not every model can be built.
+        whole = timm.create_model(self.name, pretrained=False)
         found = _under(wanted, given)
         if len(found) < len(wanted) and (ordered := _in_order(whole.state_dict(), given)):
             given, found = ordered, _under(wanted, ordered)
@@ -92,8 +93,8 @@ class TimmBackbone(Backbone):
                 f"missing or of another shape, {missing[0]} first; give the weights of this model"
             )
         known = {name for name, _ in (*whole.state_dict().items(), *whole.named_buffers())}
-        known |= {_of_features(name) for name in known}
-        unknown = [name for name in given if name not in known and name not in wanted]
+        known = {_joined(name) for name in known}
+        unknown = [name for name in given if _joined(name) not in known]
         if unknown:
             raise InputError(
                 f"{len(unknown)} of the {len(given)} tensors are none of the model {self.name}, "
@@ -162,12 +163,6 @@ def timm_statistics(name: str) -> tuple[list[float], list[float]]:
     return [255 * v for v in record.mean], [255 * v for v in record.std]
 
 
-def _whole_model(name: str) -> nn.Module:
-    """timm's model with its classifier, of which only names and shapes are there."""
-    with torch.device("meta"):
-        return timm.create_model(name, pretrained=False)
-
-
 def _without_counters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not name.endswith(_COUNTERS)}
 
@@ -186,18 +181,23 @@ def _in_order(whole: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[
 
 def _under(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Those of the wanted tensors that are there under timm's names, in their shapes."""
-    renamed = {f"model.{_of_features(name)}": value for name, value in weights.items()}
-    renamed |= {f"model.{name}": value for name, value in weights.items()}
-    return {
-        n: renamed[n] for n, v in wanted.items() if n in renamed and renamed[n].shape == v.shape
-    }
+    there = {_joined(name): value for name, value in weights.items()}
+    found = {}
+    for name, own in wanted.items():
+        value = there.get(_joined(name))
+        if value is not None and value.shape == own.shape:
+            found[name] = value
+    return found
 
 
-def _of_features(name: str) -> str:
-    """timm's name of a tensor in the model of feature maps, which writes dots as underscores."""
-    head, _, rest = name.partition(".")
-    first, _, after = rest.partition(".")
-    return f"{head}_{first}.{after}" if first.isdecimal() and after else name
+def _joined(name: str) -> str:
+    """What a tensor's names in timm's model and in its model of feature maps have in common.
+
+    The second writes some dots as underscores, and may hold the first as "model", as we do it.
+    """
+    while name.startswith("model."):
+        name = name.removeprefix("model.")
+    return name.replace(".", "_")
 
 
 def token_features(model: Any, images: Tensor, depths: list[int]) -> tuple[list[Tensor], Tensor]:

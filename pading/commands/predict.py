@@ -1,7 +1,9 @@
 """Predict on images of your own with a trained model.
 
-    pading predict configs/panoptic/PADing.yaml --input photographs --output predictions \\
-        MODEL.WEIGHTS output/panoptic/PADing/model_final.pth
+    pading predict model_final.pth photographs --output predictions
+    pading predict panoptic/PADing --input photographs --output predictions MODEL.WEIGHTS other.pth
+
+A checkpoint that training wrote needs nothing else; other weights need their configuration.
 
 The folder of --output gets, for each task that the configuration switches on (MODEL.INFERENCE):
 
@@ -31,9 +33,10 @@ from pathlib import Path
 from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.engine.environment import check_output_folder
-from pading.prediction import Predictor, find_images, predict_files
+from pading.prediction import Predictor, find_images, load, predict_files
 
 _NAMED = 5
+_WEIGHTS = (".pth", ".safetensors", ".pkl")
 _KEY = re.compile(r"(MODEL|DATASETS|INPUT|TEST|DATALOADER)\.")
 
 
@@ -42,7 +45,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", required=True, help="that the model was trained with")
+    parser.add_argument("--weights", help="a checkpoint that training wrote; it needs nothing else")
+    parser.add_argument("--config-file", help="of weights that carry none (MODEL.WEIGHTS)")
     parser.add_argument(
         "--input",
         required=True,
@@ -60,7 +64,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="draw instances that score at least this; instance.json holds all (%(default)s)",
     )
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
-    args = parser.parse_args(with_configuration(parser, arguments))
+    args = parser.parse_args(with_configuration(parser, with_weights(arguments)))
+    if not args.weights and not args.config_file:
+        parser.error("which model? give a checkpoint, or a configuration and MODEL.WEIGHTS")
     keys = [path for path in args.input if _KEY.match(str(path)) and not path.exists()]
     if keys:
         parser.error(
@@ -70,18 +76,32 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def with_weights(arguments: Sequence[str] | None) -> list[str]:
+    """Arguments that begin with a checkpoint and images, as options."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or not given[0].endswith(_WEIGHTS):
+        return given
+    options = [n for n, word in enumerate(given) if word.startswith("-")]
+    images = given[1 : options[0] if options else len(given)]
+    inputs = ["--input", *images] if images else []
+    return ["--weights", given[0], *inputs, *given[1 + len(images) :]]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
-    cfg = load_config(args.config_file, args.overrides)
     images, others = find_images(args.input)
     if others:
         print(f"passed over, as no images: {_first([str(path) for path in others])}")
     check_output_folder(args.output, "--output")
+    if args.weights:
+        predictor = load(args.weights, args.config_file or "", args.overrides)
+    else:
+        predictor = Predictor(load_config(args.config_file, args.overrides))
     unreadable = predict_files(
-        Predictor(cfg),
+        predictor,
         images,
         args.output,
-        workers=cfg.DATALOADER.NUM_WORKERS,
+        workers=predictor.cfg.DATALOADER.NUM_WORKERS,
         overlays=not args.no_overlays,
         min_score=args.min_score,
     )

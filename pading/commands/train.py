@@ -17,6 +17,7 @@ again with --resume.
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser, default_setup
@@ -24,7 +25,9 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pading.commands.configuration_argument import with_configuration
+from pading.config import load_config
 from pading.data.catalogue import register_datasets
+from pading.data.spec import read_specs
 from pading.engine import record
 from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.launch import launch, num_processes
@@ -82,3 +85,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     cfg = setup(args, num_processes(args))
     launch(run_in_new_process, args, cfg.MODEL.DEVICE, (cfg, args))
+
+
+def train(
+    config: str,
+    data: str | Sequence[str] = (),
+    weights: str = "",
+    output: str = "",
+    resume: bool = False,
+    overrides: Sequence[object] = (),
+) -> Path:
+    """Train a model, as ``pading train`` does.
+
+    Args:
+        config: name or path of a configuration.
+        data: files of your own data sets. Those that are declared seen_only are trained on, the
+            others are scored.
+        weights: what training starts from (MODEL.WEIGHTS).
+        output: folder of the run (OUTPUT_DIR).
+        resume: go on with the run in that folder.
+        overrides: configuration keys and values in turn.
+
+    Returns:
+        the folder of the run, in which ``model_final.pth`` is the model.
+
+    Raises:
+        InputError: what the command refuses.
+    """
+    pairs = [str(part) for part in overrides]
+    files = [data] if isinstance(data, str) else list(data)
+    if files:
+        specs = [spec for file in files for spec in read_specs(file)]
+        own = {
+            "FILES": tuple(files),
+            "TRAIN": tuple(spec.name for spec in specs if spec.seen_only),
+            "TEST": tuple(spec.name for spec in specs if not spec.seen_only),
+        }
+        pairs = [part for key, v in own.items() for part in (f"DATASETS.{key}", repr(v))] + pairs
+    pairs += ["MODEL.WEIGHTS", weights] if weights else []
+    pairs += ["OUTPUT_DIR", output] if output else []
+    main(["--config-file", config, *(["--resume"] if resume else []), *pairs])
+    return Path(load_config(config, pairs).OUTPUT_DIR)

@@ -2,7 +2,13 @@
 
 from pading.config.keys import KEYS, add_pading_config, check_settings, value_of
 from pading.config.published_keys import PUBLISHED_KEYS
-from pading.config.reading import config_from_yaml, list_configs, load_config, override
+from pading.config.reading import (
+    config_from_yaml,
+    config_path,
+    list_configs,
+    load_config,
+    override,
+)
 from pading.config.yaml_files import read_yaml
 
 __all__ = [
@@ -11,6 +17,7 @@ __all__ = [
     "add_pading_config",
     "check_settings",
     "config_from_yaml",
+    "config_path",
     "list_configs",
     "load_config",
     "override",

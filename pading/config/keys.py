@@ -13,14 +13,7 @@ from pading.config.zegclip_keys import ZEGCLIP_KEYS
 from pading.config.zero_shot_keys import ZERO_SHOT_KEYS
 from pading.errors import InputError
 
-KEYS = (
-    *DATA_KEYS,
-    *MODEL_KEYS,
-    *LSEG_KEYS,
-    *ZEGCLIP_KEYS,
-    *ZERO_SHOT_KEYS,
-    *SOLVER_KEYS,
-)
+KEYS = (*DATA_KEYS, *MODEL_KEYS, *LSEG_KEYS, *ZEGCLIP_KEYS, *ZERO_SHOT_KEYS, *SOLVER_KEYS)
 
 
 def add_pading_config(cfg: CfgNode) -> None:

@@ -107,7 +107,7 @@ def override(cfg: CfgNode, overrides: Sequence[str]) -> None:
 
 def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
     """The files to merge, base first; one that several files build on counts once, at its first."""
-    path = _found(path)
+    path = config_path(path)
     real = os.path.realpath(path)
     if real in seen:
         raise InputError(f"{path}: its _BASE_ leads back to itself; remove the circle")
@@ -127,14 +127,14 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
         base_path = os.path.normpath(
             os.path.join(os.path.dirname(path), os.path.expanduser(str(base)))
         )
-        if not os.path.exists(base_path) and os.path.exists(_found(str(base))):
-            base_path = _found(str(base))
+        if not os.path.exists(base_path) and os.path.exists(config_path(str(base))):
+            base_path = config_path(str(base))
         for name, content in _read_with_bases(base_path, (*seen, real)):
             chain.setdefault(name, content)
     return [*chain.items(), (path, settings)]
 
 
-def _found(name: str) -> str:
+def config_path(name: str) -> str:
     """The path of a configuration: a path that there is as it is, else one of ours by its name."""
     if _CONFIGS is None or os.path.exists(name):
         return name

@@ -32,3 +32,7 @@ def reference_page() -> str:
 def _section(key: Key) -> str:
     sections = key.name.split(".")[:-1]
     return ".".join(sections[:2]) or "General"
+
+
+if __name__ == "__main__":
+    print(reference_page(), end="")

@@ -9,7 +9,7 @@ from detectron2.utils.file_io import PathManager
 from pading.checkpoint.checkpointer import LAST_CHECKPOINT
 from pading.checkpoint.matching import is_backbone_alone
 from pading.checkpoint.weights import read_weights
-from pading.config import check_settings, load_config
+from pading.config import check_settings, config_path, load_config
 from pading.data.catalogue import register_datasets
 from pading.data.dataset_checks import check_datasets
 from pading.engine.building import configured_vocabulary
@@ -35,6 +35,7 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     """
     if not args.config_file:
         raise InputError("--config-file is missing; configs/ holds one for every task and stage")
+    args.config_file = config_path(args.config_file)  # Detectron2 prints the file
     cfg = load_config(args.config_file, args.opts)
     system = model_class(cfg.MODEL.META_ARCHITECTURE)  # which registers its backbones as well
     check_settings(cfg)

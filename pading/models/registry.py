@@ -23,6 +23,11 @@ SYSTEMS = {
 """MODEL.META_ARCHITECTURE -> the module that registers it."""
 
 
+def list_models() -> list[str]:
+    """Names of the systems, as MODEL.META_ARCHITECTURE takes them."""
+    return sorted({*SYSTEMS, *(n for n, c in META_ARCH_REGISTRY if _keeps_contract(c))})
+
+
 def model_class(name: str) -> type[SegmentationModel]:
     """The system that MODEL.META_ARCHITECTURE names: one of ours, or one that a user registered.
 
@@ -31,7 +36,7 @@ def model_class(name: str) -> type[SegmentationModel]:
     """
     if name in SYSTEMS:
         importlib.import_module(SYSTEMS[name])
-    known = sorted({*SYSTEMS, *(n for n, c in META_ARCH_REGISTRY if _keeps_contract(c))})
+    known = list_models()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         raise InputError(

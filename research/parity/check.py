@@ -8,16 +8,13 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from research.parity import lseg, zegclip
 from research.parity import pading as stage_two
 from research.parity.comparison import Comparer, Comparison
-from research.parity.lseg import compare_lseg
-from research.parity.lseg import is_input as is_lseg_input
 from research.parity.lseg_recording import LSegRecording
 from research.parity.lseg_scores import SCORE_INPUTS, compare_scores
 from research.parity.mask2former import compare_losses, compare_outputs, segmenter_inputs
 from research.parity.recording import Recording
-from research.parity.zegclip import compare_text_encoder, compare_zegclip
-from research.parity.zegclip import is_input as is_zegclip_input
 from research.parity.zegclip_recording import ZegCLIPRecording
 
 
@@ -98,11 +95,11 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         recording = Recording(path, folder)
-        comparer = Comparer(recording)
-        if "config" in recording or "semantic_prediction" in recording:
-            return _check_lseg(LSegRecording(path, folder))
         if "text_embedding" in recording or "unit_embedding" in recording:
             return _check_zegclip(ZegCLIPRecording(path, folder))
+        if "config" in recording or "semantic_prediction" in recording:
+            return _check_lseg(LSegRecording(path, folder))
+        comparer = Comparer(recording)
         predictions = compare_outputs(comparer)
         inputs = segmenter_inputs(recording)
         if recording.is_stage_two:
@@ -111,39 +108,29 @@ def check_recording(path: str | Path, draws: int = 48, seed: int = 0) -> ParityR
             stage_two.compare_stage_two(comparer, predictions)
         else:
             compare_losses(comparer, draws)
-    inputs &= set(recording.arrays)
-    known = inputs | {c.array for c in comparer.comparisons}
-    return ParityReport(
-        path=str(path),
-        comparisons=tuple(comparer.comparisons),
-        unknown=tuple(name for name in recording.arrays if name not in known),
-        not_recorded=tuple(comparer.not_recorded),
-        inputs=len(inputs),
-    )
+    return _report(comparer, inputs & set(recording.arrays))
 
 
 def _check_lseg(recording: LSegRecording) -> ParityReport:
     comparer = Comparer(recording)
-    if "config" in recording:
-        compare_lseg(comparer, recording)
-        inputs = {name for name in recording.arrays if is_lseg_input(name)}
-    else:
+    if "config" not in recording:
         compare_scores(comparer)
-        inputs = set(SCORE_INPUTS) & set(recording.arrays)
-    return _report(recording, comparer, inputs)
+        return _report(comparer, set(SCORE_INPUTS) & set(recording.arrays))
+    lseg.compare_lseg(comparer, recording)
+    return _report(comparer, {name for name in recording.arrays if lseg.is_input(name)})
 
 
 def _check_zegclip(recording: ZegCLIPRecording) -> ParityReport:
     comparer = Comparer(recording)
     if "text_embedding" in recording:
-        compare_zegclip(comparer, recording)
+        zegclip.compare_zegclip(comparer, recording)
     else:
-        compare_text_encoder(comparer)
-    inputs = {name for name in recording.arrays if is_zegclip_input(name)}
-    return _report(recording, comparer, inputs)
+        zegclip.compare_text_encoder(comparer)
+    return _report(comparer, {name for name in recording.arrays if zegclip.is_input(name)})
 
 
-def _report(recording: Recording, comparer: Comparer, inputs: set[str]) -> ParityReport:
+def _report(comparer: Comparer, inputs: set[str]) -> ParityReport:
+    recording = comparer.recording
     known = inputs | {c.array for c in comparer.comparisons}
     return ParityReport(
         path=str(recording.path),

@@ -111,6 +111,16 @@ def test_tensors_in_timms_order_but_of_other_kinds_are_refused() -> None:
         TimmBackbone("resnet10t").own_weights(dict(swapped))
 
 
+@pytest.mark.parametrize("name", ["efficientvit_b0", "pvt_v2_b0"])
+def test_whole_models_fit_their_feature_maps(name: str) -> None:
+    # The first flattens modules that have names, the second none.
+    weights = timm.create_model(name).state_dict()
+    backbone = TimmBackbone(name)
+    found = backbone.own_weights(weights)
+    assert set(found) >= {n for n, _ in backbone.named_parameters()}
+    assert {id(v) for v in found.values()} <= {id(v) for v in weights.values()}
+
+
 def test_weights_may_have_another_classifier() -> None:
     weights = timm.create_model("resnet10t", num_classes=3).state_dict()
     backbone = TimmBackbone("resnet10t")
