@@ -46,7 +46,6 @@ class ZegCLIP(PixelClassifier):
     """Images to one mask per class."""
 
     published_names = ZEGCLIP_NAMES
-    # Published checkpoints hold no vectors of classes.
     initialised_afresh = (("class_vectors",),)
     beside_backbone = ("head.", "prompts.")
 
