@@ -104,3 +104,11 @@ def test_imports_go_one_way(path: Path) -> None:
 )
 def test_a_break_is_seen(path: str, source: str, broken: list[str]) -> None:
     assert forbidden(path, source) == broken
+
+
+def test_no_file_is_too_long_and_no_two_share_a_name() -> None:
+    package = [path for path in SOURCES if "pading_ops" not in path.parts]
+    long = [str(p) for p in package if len(p.read_text(encoding="utf-8").splitlines()) > 300]
+    assert long == []
+    names = [path.name for path in package if path.name != "__init__.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -35,10 +35,10 @@ from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
 from pading.errors import InputError, exit_on_input_error
 from pading.layers.precision import amp_dtype
+from pading.models.pading.embedding_store import EmbeddingStore
 from pading.models.pading.extraction import Extraction
 from pading.models.pading.source import open_store, training_source
 from pading.models.pading.stage_two import PADing
-from pading.models.pading.store import EmbeddingStore
 
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "shapes" / "PADing.yaml"
 _ZSL = "MODEL.ZERO_SHOT."

@@ -101,4 +101,29 @@ DATA_KEYS = (
         one_of("RGB", "BGR"),
         "The usual order of ImageNet weights; Detectron2's own default is BGR.",
     ),
+    Key(
+        "INPUT.BASE_SIZE",
+        (2048, 512),
+        list_of(COUNT, 2),
+        "Semantic: what the longer and the shorter side of an image may be at scale 1; "
+        "equal: the longer alone.",
+    ),
+    Key(
+        "INPUT.CROP_SIZE",
+        (512, 512),
+        list_of(COUNT, 2),
+        "Semantic: height and width of the crop; what is smaller is padded.",
+    ),
+    Key(
+        "INPUT.MAX_CLASS_SHARE",
+        0.75,
+        KEPT_SHARE,
+        "Semantic: a crop is drawn anew while one class has more of its labelled pixels; 1: never.",
+    ),
+    Key(
+        "INPUT.PHOTOMETRIC_DISTORTION",
+        True,
+        ANY,
+        "Semantic: random brightness, contrast, saturation and hue.",
+    ),
 )

@@ -9,7 +9,8 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pading.errors import InputError
-from pading.models.base import ParameterGroups, SegmentationModel
+from pading.models.base import SegmentationModel
+from pading.models.parameter_groups import ParameterGroups
 
 
 class JointOptimizer(torch.optim.Optimizer):

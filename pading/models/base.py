@@ -7,14 +7,13 @@ built, of the class; the others of the model. Nothing else of a system is known 
 import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.structures import ImageList
-from torch import Tensor, nn
+from torch import Tensor
 
 from pading.backbones.from_timm import pixel_statistics
 from pading.checkpoint.matching import LoadsWhole
@@ -22,27 +21,11 @@ from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
 from pading.inference.settings import InferenceSettings
 from pading.layers.precision import autocast
+from pading.models.parameter_groups import ParameterGroups, groups_by_kind
 from pading.structures import ImageSizes
 from pading.vocabulary.splits import ClassSplit
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
-# Parameters that stand for places or things rather than mix channels: they decay as embeddings do.
-_EMBEDDING_NAMES = ("relative_position_bias_table", "level_embed")
-
 Self = TypeVar("Self", bound="SegmentationModel")
-
-
-@dataclass(frozen=True)
-class ParameterGroups:
-    """Parameters that one optimizer trains.
-
-    Args:
-        groups: "params", "lr" and "weight_decay" of each, as torch's optimizers take them.
-        optimizer: "ADAMW", "SGD" or "ADAM" where the method fixes it; None: SOLVER.OPTIMIZER.
-    """
-
-    groups: list[dict[str, Any]]
-    optimizer: str | None = None
 
 
 class SegmentationModel(LoadsWhole):
@@ -300,30 +283,3 @@ def vectors_hint(name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> s
         f"it was trained with class vectors of shape {theirs}, but MODEL.CLASS_VECTORS gives "
         f"{ours}: use the vectors that it was trained with"
     )
-
-
-def groups_by_kind(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
-    """Parameters that share learning rate and weight decay, one group each.
-
-    The backbone learns at BASE_LR * BACKBONE_MULTIPLIER; norms and embeddings decay apart.
-    """
-    solver = cfg.SOLVER
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    seen: set[nn.Parameter] = set()
-    for path, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad or parameter in seen:
-                continue
-            seen.add(parameter)
-            in_backbone = path.split(".")[0] == "backbone"
-            rate = solver.BASE_LR * (solver.BACKBONE_MULTIPLIER if in_backbone else 1.0)
-            decay = solver.WEIGHT_DECAY
-            if isinstance(module, _NORMS):
-                decay = solver.WEIGHT_DECAY_NORM
-            elif isinstance(module, nn.Embedding) or name in _EMBEDDING_NAMES:
-                decay = solver.WEIGHT_DECAY_EMBED
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
-    ]

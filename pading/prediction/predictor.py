@@ -21,7 +21,7 @@ from pading.errors import InputError
 from pading.models.base import SegmentationModel
 from pading.models.trained import load_trained, save_trained
 from pading.models.vocabulary_edits import add_classes, vectors_by_encoder
-from pading.prediction.images import Channels, ImageLike, as_rgb
+from pading.prediction.image_inputs import Channels, ImageLike, as_rgb
 from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
@@ -126,7 +126,7 @@ class Predictor:
 
         Args:
             images: an image, or a list of them: a path, a PIL image, an array (H, W), (H, W, 3) or
-                (H, W, 4), or a tensor (3, H, W); see :func:`~pading.prediction.images.as_rgb`.
+                (H, W, 4), or a tensor (3, H, W); see :func:`as_rgb`.
             channels: order of an array's or tensor's colours, "RGB" or "BGR" (OpenCV's).
             keep_scores: keep what the results were chosen by, which takes memory.
 

@@ -19,8 +19,8 @@ from pading.engine.record import identity
 from pading.evaluation.tables import without_nan
 from pading.files import field as checked
 from pading.files import read_json, write_json
+from pading.models.pading.embedding_store import content_checksum
 from pading.models.pading.source import open_store
-from pading.models.pading.store import content_checksum
 from research.ablation.stage_one import train_segmenter
 from research.ablation.study import Laboratory, Row
 

@@ -62,7 +62,7 @@ CHOICES = [
     _set("MODEL.STORE.AUGMENTATIONS", 0, "at least 1", "PADing"),
     _set("MODEL.STORE.IMAGES", -1, "at least 0", "PADing"),
     _set("MODEL.INFERENCE.INSTANCE_SETTING", "ZSI", "one of 'gzsi', 'zsi'", "PADing"),
-    _set("INPUT.AUGMENTATION", "crop", "one of 'large_scale_jitter', 'flip', 'none'"),
+    _set("INPUT.AUGMENTATION", "crop", "one of 'large_scale_jitter', 'semantic', 'flip', 'none'"),
     _set("INPUT.RANDOM_FLIP", "diagonal", "one of 'horizontal'"),
     _set("INPUT.FORMAT", "L", "one of 'RGB', 'BGR'"),
     _set("INPUT.CROP.ENABLED", True, "False (see INPUT.AUGMENTATION)"),

@@ -16,9 +16,9 @@ from pading import load_config
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
+from pading.models.pading.embedding_store import segmenter_checksum
 from pading.models.pading.embeddings import ImageEmbeddings
 from pading.models.pading.stage_two import PADing
-from pading.models.pading.store import segmenter_checksum
 from tests.narrow import NARROW_OVERRIDES, SHAPES, narrow_model
 from tests.pretend_gpu import DEVICE, MixedDevicesError, PretendGPU, moved
 

@@ -10,7 +10,7 @@ from torch import nn
 from pading.config import load_config
 from pading.engine.optimizers import JointOptimizer, build_optimizer
 from pading.errors import InputError
-from pading.models.base import ParameterGroups, groups_by_kind
+from pading.models.parameter_groups import ParameterGroups, groups_by_kind
 from tests.models.recordings import ROOT
 
 

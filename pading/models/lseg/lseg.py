@@ -18,7 +18,6 @@ from pading.data.batches import Batches
 from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.losses.pixel_cross_entropy import UNLABELLED, pixel_cross_entropy
-from pading.models.base import ParameterGroups
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
 from pading.models.lseg.multiscale import multiscale_scores
@@ -26,6 +25,7 @@ from pading.models.lseg.pairs import PAIR, asked_for, build_pair_batches, others
 from pading.models.lseg.pixel_text_logits import PixelTextLogits
 from pading.models.lseg.pyramid import Pyramid, build_pyramid
 from pading.models.lseg.spatial_regularisation import SpatialRegularisation
+from pading.models.parameter_groups import ParameterGroups
 from pading.models.pixel_classifier import PixelClassifier
 from pading.vocabulary.splits import ClassSplit
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from pading.data.batches import TrainingBatches, in_parts, training_entries
 from pading.layers.precision import autocast
+from pading.models.pading.embedding_store import EmbeddingStore
 from pading.models.pading.extraction import stored_entries
 from pading.models.pading.steps import StageTwoBatch
-from pading.models.pading.store import EmbeddingStore
 from pading.randomness import Stream, generator, seed_everything
 
 logger = logging.getLogger(__name__)

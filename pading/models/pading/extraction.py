@@ -17,7 +17,7 @@ from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
 from pading.errors import InputError
 from pading.layers.precision import amp_dtype, autocast
-from pading.models.pading.store import (
+from pading.models.pading.embedding_store import (
     DTYPES,
     Header,
     content_checksum,

@@ -11,9 +11,9 @@ from detectron2.utils import comm
 from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
 from pading.layers.precision import amp_dtype
+from pading.models.pading.embedding_store import HEADER, EmbeddingStore, Header
 from pading.models.pading.embeddings import ImageEmbeddings, StoredEmbeddings
 from pading.models.pading.extraction import Extraction
-from pading.models.pading.store import HEADER, EmbeddingStore, Header
 from pading.models.registry import model_class
 
 if TYPE_CHECKING:  # the model asks this module for its batches

@@ -1,4 +1,6 @@
-"""What stage 2 asks of a split."""
+"""What stage 2 asks of a configuration and a split."""
+
+from detectron2.config import CfgNode
 
 from pading.errors import InputError
 from pading.vocabulary.splits import ClassSplit
@@ -42,3 +44,24 @@ def guiding_classes(split: ClassSplit, choice: str) -> tuple[int, ...]:
             'use "seen"'
         )
     return tuple(range(min(_PUBLISHED_CUT, split.num_classes + 1)))
+
+
+def check_stage_two(cfg: CfgNode, split: ClassSplit) -> None:
+    """Refuse settings and splits that stage 2 cannot work with.
+
+    Raises:
+        InputError: names the key, or the class.
+    """
+    if cfg.MODEL.SEGMENTER.CLASSES != "all":
+        raise InputError(
+            'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
+            "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
+        )
+    heads, width = cfg.MODEL.GENERATOR.NUM_HEADS, cfg.MODEL.SEGMENTER.HIDDEN_DIM
+    if cfg.MODEL.GENERATOR.NAME == "primitives" and width % heads:
+        raise InputError(
+            f"MODEL.SEGMENTER.HIDDEN_DIM is {width}, which does not divide by "
+            f"MODEL.GENERATOR.NUM_HEADS, {heads}; give a multiple of it"
+        )
+    check_unseen(split)
+    guiding_classes(split, cfg.MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS)

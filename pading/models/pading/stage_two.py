@@ -13,16 +13,15 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pading.checkpoint.published_names import OURS, NameTable
 from pading.data.batches import Batches
-from pading.errors import InputError
-from pading.models.base import ParameterGroups, vectors_hint
+from pading.models.base import vectors_hint
 from pading.models.class_head import head_hint
 from pading.models.mask2former import Mask2Former
 from pading.models.pading.disentanglement import Disentangler
 from pading.models.pading.generator import build_generator
 from pading.models.pading.memory import EmbeddingMemory
 from pading.models.pading.new_classes import with_classes
+from pading.models.pading.pading_names import PADING_NAMES
 from pading.models.pading.source import (
     asks_for_store,
     check_source,
@@ -30,7 +29,7 @@ from pading.models.pading.source import (
     training_source,
     with_kept_share,
 )
-from pading.models.pading.split_checks import check_unseen, guiding_classes
+from pading.models.pading.split_checks import check_stage_two, guiding_classes
 from pading.models.pading.steps import (
     ClassifierStep,
     GeneratorStep,
@@ -38,6 +37,7 @@ from pading.models.pading.steps import (
     disentangled,
 )
 from pading.models.pading.zero_shot_criterion import ZeroShotCriterion
+from pading.models.parameter_groups import ParameterGroups
 from pading.structures import QueryPredictions
 from pading.vocabulary.splits import ClassSplit
 
@@ -54,23 +54,8 @@ class PADing(Mask2Former):
         "SOLVER.WEIGHT_DECAY_NORM": "stage 2 keeps the segmenter's norms as they are",
         "SOLVER.WEIGHT_DECAY_EMBED": "stage 2 keeps the segmenter's embeddings as they are",
     }
-    published_names = NameTable(
-        pairs=(
-            ("new_fc.", "classifier."),
-            ("fc_projection.", "semantic_projection."),
-            ("dict_feature.", "generator.primitives."),
-            ("projection_related.encoder.", "disentangler.related."),
-            ("projection_unrelated.encoder.", "disentangler.unrelated."),
-            ("decoder.decoder.", "disentangler.decoder."),
-            ("relation.", "disentangler.relation."),
-            # Published models are given their vectors from outside.
-            (OURS + "class_vectors", "class_vectors"),
-            *Mask2Former.published_names.pairs,
-        ),
-        older=Mask2Former.published_names.older,
-    )
-    # Published checkpoints carry no vectors, and those that stage 2 starts from end with the
-    # classifier.
+    published_names = PADING_NAMES
+    # Published checkpoints have no vectors; those that stage 2 starts from end with the classifier.
     initialised_afresh = (
         ("class_vectors",),
         ("semantic_projection.", "generator.", "disentangler."),
@@ -107,13 +92,8 @@ class PADing(Mask2Former):
             generator: semantic tokens (N, C) to synthetic embeddings (N, C).
             disentangler: None switches disentanglement and alignment off.
             zero_shot_criterion: :class:`GeneratorStep` and :class:`ClassifierStep` to losses.
-            generator_class_logits: the logits that guide the generator: "seen" classes', or
-                "first_156" as in the published code.
-            structure_source: embeddings to disentangle and align: "synthetic", or "both" those and
-                the real ones.
-            num_unseen_classes: how many unseen classes, at most, the classifier sees in a step.
-            num_per_unseen_class: synthetic embeddings of each class drawn.
-            memory_size: real embeddings of each class that the checkpoint carries.
+            generator_class_logits, structure_source, num_unseen_classes, num_per_unseen_class,
+                memory_size: as the keys of MODEL.ZERO_SHOT that are called so.
             kept_share: share of the unmatched queries that its training meets, in (0, 1].
             dim: width C of an embedding.
             segmenter: see :class:`Mask2Former`; its class head knows all classes.
@@ -170,19 +150,7 @@ class PADing(Mask2Former):
     @classmethod
     def check(cls, cfg: CfgNode, split: ClassSplit) -> None:
         super().check(cfg, split)
-        if cfg.MODEL.SEGMENTER.CLASSES != "all":
-            raise InputError(
-                'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
-                "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
-            )
-        heads, width = cfg.MODEL.GENERATOR.NUM_HEADS, cfg.MODEL.SEGMENTER.HIDDEN_DIM
-        if cfg.MODEL.GENERATOR.NAME == "primitives" and width % heads:
-            raise InputError(
-                f"MODEL.SEGMENTER.HIDDEN_DIM is {width}, which does not divide by "
-                f"MODEL.GENERATOR.NUM_HEADS, {heads}; give a multiple of it"
-            )
-        check_unseen(split)
-        guiding_classes(split, cfg.MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS)
+        check_stage_two(cfg, split)
 
     @classmethod
     def check_training(cls, cfg: CfgNode, processes: int) -> None:
@@ -199,16 +167,12 @@ class PADing(Mask2Former):
 
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
         """The classifier learns by SOLVER.OPTIMIZER, all else that has a gradient by Adam."""
-        solver = cfg.SOLVER
-        classifier = list(self.classifier.parameters())
+        solver, classifier = cfg.SOLVER, list(self.classifier.parameters())
         mine = {id(p) for p in classifier}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in mine]
         own = {"params": classifier, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
-        generator = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
-        return {
-            "classifier": ParameterGroups([own]),
-            "generator": ParameterGroups([generator], "ADAM"),
-        }
+        rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
+        return {"classifier": ParameterGroups([own]), "generator": ParameterGroups([rest], "ADAM")}
 
     def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
         if name == "semantic_projection.weight":
@@ -219,11 +183,7 @@ class PADing(Mask2Former):
         return vectors_hint(name, theirs, ours) or head_hint(name, theirs, ours)
 
     def with_classes(
-        self,
-        split: ClassSplit,
-        class_vectors: Tensor,
-        rows: Sequence[int | None],
-        seed: int = 0,
+        self, split: ClassSplit, class_vectors: Tensor, rows: Sequence[int | None], seed: int = 0
     ) -> "PADing":
         return with_classes(self, split, class_vectors, rows, seed)
 

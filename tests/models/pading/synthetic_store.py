@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pading.models.pading.embedding_store import EmbeddingStore, Header, shard_path, write_shard
 from pading.models.pading.embeddings import BalancedRows, ImageRows
-from pading.models.pading.store import EmbeddingStore, Header, shard_path, write_shard
 from pading.vocabulary.splits import ClassSplit, load_split
 
 COCO = "coco_panoptic_119_14"

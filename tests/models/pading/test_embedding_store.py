@@ -15,9 +15,14 @@ from pading.data.mappers import SegmentationMapper
 from pading.data.shapes.generation import ShapesSettings, generate
 from pading.engine.building import configured_model
 from pading.errors import InputError
+from pading.models.pading.embedding_store import (
+    EmbeddingStore,
+    Header,
+    segmenter_checksum,
+    shard_path,
+)
 from pading.models.pading.embeddings import BalancedRows, ImageRows
 from pading.models.pading.extraction import Extraction
-from pading.models.pading.store import EmbeddingStore, Header, segmenter_checksum, shard_path
 from pading.vocabulary.splits import ClassSplit, load_split
 from tests.models.pading import synthetic_store
 from tests.narrow import NARROW

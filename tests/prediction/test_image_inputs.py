@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from pading.errors import InputError
-from pading.prediction.images import as_rgb
+from pading.prediction.image_inputs import as_rgb
 
 SIZE = (5, 7)
 
