@@ -71,31 +71,6 @@ DATA_KEYS = (
     Key("INPUT.MIN_SCALE", 0.1, POSITIVE, "Smallest random scale, relative to IMAGE_SIZE."),
     Key("INPUT.MAX_SCALE", 2.0, POSITIVE, "Largest random scale, relative to IMAGE_SIZE."),
     Key(
-        "INPUT.BASE_SIZE",
-        (2048, 512),
-        list_of(COUNT, 2),
-        "semantic: what the longer and the shorter side of an image may be at scale 1; equal: the "
-        "longer alone.",
-    ),
-    Key(
-        "INPUT.CROP_SIZE",
-        (512, 512),
-        list_of(COUNT, 2),
-        "semantic: height and width of the crop; what is smaller is padded.",
-    ),
-    Key(
-        "INPUT.MAX_CLASS_SHARE",
-        0.75,
-        KEPT_SHARE,
-        "semantic: a crop is drawn anew while one class has more of its labelled pixels; 1: never.",
-    ),
-    Key(
-        "INPUT.PHOTOMETRIC_DISTORTION",
-        True,
-        ANY,
-        "semantic: random brightness, contrast, saturation and hue.",
-    ),
-    Key(
         "INPUT.FORMAT",
         "RGB",
         one_of("RGB", "BGR"),
