@@ -12,7 +12,7 @@ FORMATTED := $(OP_SOURCES) $(wildcard tests/ops/cuda_on_cpu/*)
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
-.PHONY: help install demo demo-instance demo-semantic demo-lseg test lint format docs clean FORCE
+.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip test lint format docs clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make demo      the whole method on synthetic scenes: train, convert, fine-tune, evaluate, draw"
 	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
 	@echo "make demo-lseg   LSeg on the same scenes: train from nothing, evaluate, draw"
+	@echo "make demo-zegclip   ZegCLIP on them: a tiny CLIP, then ZegCLIP, self-training, evaluate"
 	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
 	@echo "make soak      kill and resume both stages again and again (about ten minutes on two cores)"
@@ -38,6 +39,9 @@ demo-instance demo-semantic: demo-%: install
 
 demo-lseg: install
 	$(BIN)/python tools/demo_lseg.py
+
+demo-zegclip: install
+	$(BIN)/python tools/demo_zegclip.py
 
 # Settings of all kinds: make ablation ABLATION_ARGS='--seeds 3 --rows control'
 ablation: install

@@ -19,6 +19,7 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pading.backbones.convolutional_stem import convolutional_stem
 from pading.errors import InputError
 from pading.vocabulary.clip_files import architecture
 from pading.vocabulary.clip_names import image_tower
@@ -45,6 +46,8 @@ class ClipImageShape:
     """Side of the images that the table of positions is for."""
     quick_gelu: bool = False
     """Whether the MLPs have x sigma(1.702 x), as OpenAI's weights were trained with."""
+    stem: bool = False
+    """Whether convolutions stand before the patches; none of the published towers has any."""
 
 
 class ImageTokens(NamedTuple):
@@ -136,7 +139,9 @@ class ClipImageTower(Backbone):
         self.shape = shape
         width, patch = shape.width, shape.patch_size
         side = shape.image_size // patch
-        self.conv1 = nn.Conv2d(3, width, patch, stride=patch, bias=False)
+        self.stem = convolutional_stem(width, patch) if shape.stem else nn.Identity()
+        inside, patch = (width, 1) if shape.stem else (3, patch)
+        self.conv1 = nn.Conv2d(inside, width, patch, stride=patch, bias=False)
         self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
         table = torch.randn(1 + side * side, width) * width**-0.5
         self.positional_embedding = nn.Parameter(table)
@@ -195,7 +200,7 @@ class ClipImageTower(Backbone):
         Returns:
             (B, 1 + h w, d), the class token first.
         """
-        patches = self.conv1(images).flatten(2).transpose(1, 2)
+        patches = self.conv1(self.stem(images)).flatten(2).transpose(1, 2)
         table = resized_table(self.positional_embedding, self.grid(images))
         first = table[:1] + class_embeddings * self.class_embedding
         tokens = torch.cat((first.expand(len(images), 1, -1), patches + table[1:]), 1)
@@ -232,12 +237,10 @@ class ClipImageTower(Backbone):
                     f"{wanted.get(name, 'none')} in the model; MODEL.CLIP.NAME must name the "
                     "architecture of these weights"
                 )
-        return {name: value.float() for name, value in found.items()}
+        return {n: v.float() if v.is_floating_point() else v for n, v in found.items()}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        return {
-            "patches": ShapeSpec(channels=self.shape.embed_dim, stride=self.shape.patch_size),
-        }
+        return {"patches": ShapeSpec(channels=self.shape.embed_dim, stride=self.size_divisibility)}
 
     @property
     def size_divisibility(self) -> int:

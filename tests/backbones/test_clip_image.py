@@ -155,3 +155,13 @@ def test_files_that_are_refused() -> None:
     deeper = ClipImageTower(ClipImageShape(**{**SHAPE.__dict__, "layers": 2}))
     with pytest.raises(InputError, match=r"resblocks.2.*but none in the model; MODEL.CLIP.NAME"):
         deeper.own_weights(clip)
+
+
+@torch.no_grad()
+def test_a_stem_of_convolutions(rng: torch.Generator) -> None:
+    tower = ClipImageTower(ClipImageShape(**{**SHAPE.__dict__, "stem": True})).eval()
+    state = {f"visual.{name}": value for name, value in tower.state_dict().items()}
+    images = torch.randn(1, 3, 32, 32, generator=rng)
+    assert tower(images).patches.shape == (1, 24, 4, 4)
+    again = tower_of(state, tower.shape)
+    torch.testing.assert_close(again(images), tower(images))

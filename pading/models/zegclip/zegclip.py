@@ -46,7 +46,6 @@ class ZegCLIP(PixelClassifier):
     """Images to one mask per class."""
 
     published_names = ZEGCLIP_NAMES
-    # Published checkpoints hold no vectors of classes.
     initialised_afresh = (("class_vectors",),)
     beside_backbone = ("head.", "prompts.")
 
@@ -81,7 +80,7 @@ class ZegCLIP(PixelClassifier):
         """
         super().__init__(**base)
         self.backbone = backbone.requires_grad_(tune == "all")
-        self.prompts = prompts
+        self.tune, self.prompts = tune, prompts
         self.head = head
         self.setting, self.unseen_pixels = setting, unseen_pixels
         self.class_embeddings = class_embeddings
@@ -181,6 +180,12 @@ class ZegCLIP(PixelClassifier):
             )
         return super().shape_hint(name, theirs, ours)
 
+    def train(self, mode: bool = True) -> "ZegCLIP":
+        """A tower that is not trained keeps its statistics, too."""
+        super().train(mode)
+        self.backbone.train(mode and self.tune == "all")
+        return self
+
     @property
     def text(self) -> Tensor:
         """(K, D) unit vectors of the classes; what is as good as unit is left as it is."""
@@ -221,8 +226,7 @@ class ZegCLIP(PixelClassifier):
             text: (K, D) unit vectors.
 
         Returns:
-            (B, K, h, w), of patches; (B, K, H, W) where the images are no whole patches, which
-            mean pixels then complete.
+            (B, K, h, w), of patches; (B, K, H, W) where mean pixels had to complete patches.
         """
         height, width = images.shape[-2:]
         patch = self.backbone.shape.patch_size
@@ -234,7 +238,6 @@ class ZegCLIP(PixelClassifier):
         return at_size(masks, (height + below, width + beside))[..., :height, :width]
 
     def targets(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> Tensor:
-        """As everywhere; unseen classes are taken where the setting has a use for them."""
         return (super().targets if self.setting == "inductive" else self.padded)(batch, sizes)
 
     def training_losses(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -251,7 +254,7 @@ class ZegCLIP(PixelClassifier):
 
         Args:
             logits: (B, K', h, w) of :attr:`asked`.
-            targets: (B, H, W) int64 classes; IGNORE_LABEL where unlabelled.
+            targets: (B, H, W) classes; IGNORE_LABEL where unlabelled.
         """
         logits = at_size(logits, (targets.shape[-2], targets.shape[-1]))
         labels = self.rows_asked(logits, targets)

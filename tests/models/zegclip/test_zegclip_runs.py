@@ -18,6 +18,7 @@ STAGE = "semantic/ZegCLIP"
 TOWER = ["embed_dim", 384, "width", 32, "layers", 3, "head_width", 16, "patch_size", 8]
 TINY = (
     *("MODEL.CLIP.OPTIONS", [*TOWER, "image_size", 32]),
+    *("MODEL.WEIGHTS", "", "MODEL.CLASS_VECTORS", "shapes_minilm"),
     *("MODEL.ZEGCLIP.PROMPT_DEPTH", 2, "MODEL.ZEGCLIP.DECODER_FFN_DIM", 32),
 )
 SELF_TRAINING = (
