@@ -14,11 +14,11 @@ COMMANDS = {
     "train": "train or evaluate a model",
     "predict": "predict on images of your own",
     "evaluate": "score stored predictions",
-    "convert": "convert a checkpoint of stage 1 for stage 2 (PADing)",
+    "convert": "convert a checkpoint of stage 1 for stage 2",
     "add-classes": "add classes to a trained model by their names",
     "vectors": "make class vectors out of class names",
     "check-data": "find what is wrong in data sets",
-    "store": "store what stage 2 learns from (PADing)",
+    "store": "store what stage 2 learns from",
     "rename-weights": "rename weights between the published code's names and ours",
 }
 """Name of each command -> what it does."""
@@ -26,8 +26,8 @@ COMMANDS = {
 _EXAMPLES = """\
 examples:
   pading check-data --files home.yaml
-  pading train configs/panoptic/PADing.yaml MODEL.WEIGHTS converted.pth
-  pading predict configs/panoptic/PADing.yaml --input photographs --output predictions \\
+  pading train panoptic/PADing MODEL.WEIGHTS converted.pth
+  pading predict panoptic/PADing --input photographs --output predictions \\
       MODEL.WEIGHTS model_final.pth
 
 pading COMMAND --help explains a command."""

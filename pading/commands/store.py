@@ -1,4 +1,4 @@
-"""Store what stage 2 of PADing learns from: one pass of its frozen segmenter over the images.
+"""Store what stage 2 learns from: one pass of the frozen segmenter over the images.
 
     pading store configs/panoptic/PADing.yaml --output stores/coco --num-gpus 8 \\
         MODEL.WEIGHTS pretrained_weight_panoptic.pth
