@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from pading.backbones.clip_image import ClipImageShape, ClipImageTower
 from pading.checkpoint.weights import write_weights
-from pading.data.shapes.scenes import Look, draw_crop, parse_look
+from pading.data.shapes.crops import draw_crop
+from pading.data.shapes.scenes import Look, parse_look
 from pading.vocabulary.class_vectors import ClassVectors, load_class_vectors
 from pading.vocabulary.splits import ClassSplit, load_split
 

@@ -165,7 +165,7 @@ def draw_scene(rng: np.random.Generator, looks: dict[int, Look], size: int) -> S
     """
     stuff = [label for label, look in looks.items() if not look.isthing]
     things = [label for label, look in looks.items() if look.isthing]
-    canvas = _Canvas(rng, size)
+    canvas = Canvas(rng, size)
     count = int(rng.integers(REGIONS[0], min(REGIONS[1], len(stuff)) + 1))
     labels = [int(label) for label in rng.choice(stuff, count, replace=False)]
     canvas.fill_regions([looks[label] for label in labels])
@@ -176,33 +176,7 @@ def draw_scene(rng: np.random.Generator, looks: dict[int, Look], size: int) -> S
     return Scene(canvas.finish(), canvas.segments, tuple(labels))
 
 
-def draw_crop(
-    rng: np.random.Generator, thing: Look | None, ground: Look, scene: int, size: int
-) -> NDArray[np.uint8]:
-    """A part of a scene that shows one object on one ground, or the ground alone.
-
-    Args:
-        rng: the only source of randomness.
-        thing: the object; None: none.
-        ground: stuff.
-        scene: side of the scene in pixels, which objects and textures are sized for.
-        size: side of the part, which has the object near its middle.
-
-    Returns:
-        (size, size, 3), RGB.
-    """
-    canvas = _Canvas(rng, scene)
-    canvas.fill_regions([ground])
-    middle = rng.integers(0, scene, 2)
-    if thing is not None:
-        while not canvas.add_object(thing):
-            pass
-        middle = np.argwhere(canvas.segments == 1).mean(0) + rng.integers(-6, 7, 2)
-    top, left = (int(np.clip(m - size // 2, 0, scene - size)) for m in middle)
-    return canvas.finish()[top : top + size, left : left + size]
-
-
-class _Canvas:
+class Canvas:
     """The picture while it is drawn, back to front."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
