@@ -127,7 +127,7 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
         base_path = os.path.normpath(
             os.path.join(os.path.dirname(path), os.path.expanduser(str(base)))
         )
-        if not os.path.exists(base_path) and os.path.exists(config_path(str(base))):
+        if not os.path.isfile(base_path) and os.path.isfile(config_path(str(base))):
             base_path = config_path(str(base))
         for name, content in _read_with_bases(base_path, (*seen, real)):
             chain.setdefault(name, content)
@@ -135,8 +135,8 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
 
 
 def config_path(name: str) -> str:
-    """The path of a configuration: a path that there is as it is, else one of ours by its name."""
-    if _CONFIGS is None or os.path.exists(name):
+    """The path of a configuration: a file that there is as it is, else one of ours by its name."""
+    if _CONFIGS is None or os.path.isfile(name):
         return name
     ours = _CONFIGS / f"{name.removesuffix('.yaml').removeprefix('configs/')}.yaml"
     return str(ours) if ours.is_file() else name
@@ -215,7 +215,10 @@ def _typed(value: Any, present: Any) -> Any:
     if value is None or present is None or type(value) is type(present):
         return value
     if isinstance(present, float) and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return _NO_VALUE
     if isinstance(present, (list, tuple)) and isinstance(value, (list, tuple)):
         return type(present)(value)
     return _NO_VALUE
@@ -226,5 +229,6 @@ def _literal(text: Any) -> Any:
         return text
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    # Of these, TypeError is what a list as a key of a dict gives.
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

@@ -138,6 +138,8 @@ def test_code_in_yaml_is_refused_and_not_run(value: str, tmp_path: Path) -> None
         (["SOLVER.BASELR", "1"], r"command line: .*SOLVER\.BASELR; did you mean SOLVER\.BASE_LR"),
         (["SOLVER.MAX_ITER", "1.5"], r"command line: SOLVER\.MAX_ITER is 1\.5"),
         (["SOLVER.MAX_ITER", "__import__('os')"], r"SOLVER\.MAX_ITER is"),
+        (["SOLVER.MAX_ITER", "{[]: 1}"], r"SOLVER\.MAX_ITER is '{\[\]: 1}', but a int"),
+        (["SOLVER.BASE_LR", "1" + "0" * 400], r"SOLVER\.BASE_LR is 10+, but a float"),
         (["MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "5"], r"use MODEL\.SEGMENTER\.NUM_QUERIES"),
     ],
 )
@@ -167,6 +169,16 @@ def test_a_configuration_by_name_from_anywhere(
     assert {"panoptic/PADing", "shapes/semantic/pretrain"} <= set(list_configs())
     with pytest.raises(InputError, match="panoptic/PAding: .*did you mean panoptic/PADing"):
         load_config("panoptic/PAding")
+
+
+def test_a_folder_of_that_name_hides_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "panoptic" / "pretrain").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert load_config("panoptic/pretrain").DATASETS.TRAIN
+    path = write(tmp_path / "c.yaml", "_BASE_: panoptic/pretrain")
+    assert load_config(path).DATASETS.TRAIN
 
 
 def test_what_a_checkpoint_carries_is_read_again() -> None:
