@@ -4,6 +4,7 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,3 +103,23 @@ def split_file(tmp_path: Path) -> Path:
     path = tmp_path / "kitchen.json"
     path.write_text(json.dumps({"name": "kitchen", "classes": classes}))
     return path
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch):
+    """Ends the next run in the middle of an iteration."""
+    from pading.engine.loop import TrainingLoop  # which imports more than most tests need
+    from tests.runs import Killed
+
+    step = TrainingLoop.run_step
+
+    def arrange(iteration: int) -> None:
+        def run_step(loop: Any) -> None:
+            if loop.iter == iteration:
+                monkeypatch.setattr(TrainingLoop, "run_step", step)
+                raise Killed
+            step(loop)
+
+        monkeypatch.setattr(TrainingLoop, "run_step", run_step)
+
+    return arrange

@@ -32,6 +32,10 @@ UNSCORED = ("DATASETS.TEST", "()")
 FROM_IMAGES = ("MODEL.ZERO_SHOT.SOURCE", "images", "MODEL.ZERO_SHOT.CLASS_BALANCED", False)
 
 
+class Killed(BaseException):
+    """Stands for the end of a process."""
+
+
 def arguments(stage: str, output: Path, *more: object) -> list[str]:
     """Of the command line: options among ``more`` come before the KEY VALUE pairs."""
     options = [str(m) for m in more if str(m).startswith("--")]

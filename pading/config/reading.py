@@ -163,9 +163,9 @@ def _set(cfg: CfgNode, key: str, value: Any, source: str) -> None:
     """
     node, name = _place(cfg, key, source)
     present = node[name]
-    if present is not None and (value is None or _typed(value, present) is None):
+    typed = None if value is None else _typed(value, present)
+    if typed is None and present is not None:
         raise InputError(f"{source}: {key} has no value; give one such as {present!r}")
-    typed = _typed(value, present)
     if typed is _NO_VALUE:
         raise InputError(
             f"{source}: {key} is {_literal(value)!r}, but a {type(present).__name__} such as "

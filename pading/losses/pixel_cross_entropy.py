@@ -1,11 +1,27 @@
 """Cross-entropy of label maps, averaged over the labelled pixels of all processes."""
 
+from collections.abc import Sequence
+
 import torch
 from detectron2.utils import comm
 from torch import Tensor
 from torch.nn import functional as F
 
+from pading.data.masks import IGNORE_LABEL
+
 UNLABELLED = -1
+
+
+def label_rows(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    """Labels as places in a list of classes; UNLABELLED is everything else.
+
+    Args:
+        labels: int64 classes, or IGNORE_LABEL.
+        classes: contiguous indices.
+    """
+    rows = torch.full((IGNORE_LABEL + 1,), UNLABELLED, device=labels.device)
+    rows[list(classes)] = torch.arange(len(classes), device=labels.device)
+    return rows[labels]
 
 
 def pixel_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.inference.calibration import calibrated
 from pading.inference.views import look_at
+from pading.inference.windows import at_size
+from pading.losses.pixel_cross_entropy import label_rows, pixel_cross_entropy
 from pading.models.base import SegmentationModel
 from pading.structures import ImageSizes
 from pading.vocabulary.splits import ClassSplit
@@ -71,15 +73,9 @@ class PixelClassifier(SegmentationModel):
 
         Ignored pixels are left out; a batch of nothing else has the loss 0.
         """
-        seen = torch.tensor(self.split.seen, device=outputs.device)
-        scores = F.interpolate(
-            outputs[:, seen].float(), targets.shape[-2:], mode="bilinear", align_corners=False
-        )
-        rows = torch.full((IGNORE_LABEL + 1,), -1, device=outputs.device)
-        rows[seen] = torch.arange(len(seen), device=outputs.device)
-        labels = rows[targets]
-        loss = F.cross_entropy(scores, labels, ignore_index=-1, reduction="sum")
-        return {"loss_pixels": loss / (labels >= 0).sum().clamp_min(1)}
+        seen = self.split.seen
+        scores = at_size(outputs[:, list(seen)], (targets.shape[-2], targets.shape[-1]))
+        return {"loss_pixels": pixel_cross_entropy(scores, label_rows(targets, seen))}
 
     def infer(self, batch: list[dict]) -> list[dict]:
         """Results of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say."""
@@ -87,23 +83,26 @@ class PixelClassifier(SegmentationModel):
         for image in batch:
             pixels, sizes = self.preprocess([image])
             with self.mixed_precision():
-                scores = look_at(self.network, pixels, self.inference)
+                scores = self.looked_at(pixels)
             results += self.results(scores, sizes)
         return results
+
+    def looked_at(self, image: Tensor) -> Tensor:
+        """(1, 3, H, W), normalised, to the scores that :meth:`results` takes."""
+        return look_at(self.network, image, self.inference)
 
     def results(self, outputs: Tensor, sizes: ImageSizes) -> list[dict]:
         """``sem_seg``: (K, H, W) at the wanted size."""
         found = []
         for scores, size, wanted in zip(outputs, sizes.images, sizes.wanted, strict=True):
-            at_size = F.interpolate(
-                scores[None].float(), sizes.padded, mode="bilinear", align_corners=False
-            )[..., : size[0], : size[1]]
-            chances = calibrated(
-                self.probabilities(at_size[0]), self.split.seen, self.inference.seen_bias
-            )
-            at_wanted = F.interpolate(chances[None], wanted, mode="bilinear", align_corners=False)
-            found.append({"sem_seg": at_wanted[0]})
+            whole = at_size(scores[None], sizes.padded)[0, :, : size[0], : size[1]]
+            found.append(self.result(self.probabilities(whole), wanted))
         return found
+
+    def result(self, chances: Tensor, wanted: tuple[int, int]) -> dict[str, Tensor]:
+        """``sem_seg`` at the wanted size of what :meth:`probabilities` gives, calibrated."""
+        found = calibrated(chances, self.split.seen, self.inference.seen_bias)
+        return {"sem_seg": at_size(found[None], wanted)[0]}
 
     def with_classes(
         self: Self,

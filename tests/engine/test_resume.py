@@ -8,31 +8,9 @@ import pytest
 import torch
 
 from pading.checkpoint.weights import read_weights
-from pading.engine.loop import TrainingLoop
 from pading.engine.run_checkpoints import RunCheckpointer
 from pading.randomness import generator, seed_everything
-from tests.runs import FROM_IMAGES, UNSCORED, assert_same_weights, train
-
-
-class Killed(BaseException):
-    """Stands for the end of a process."""
-
-
-@pytest.fixture
-def kill_at(monkeypatch: pytest.MonkeyPatch):
-    """Ends the next run in the middle of an iteration."""
-    step = TrainingLoop.run_step
-
-    def arrange(iteration: int) -> None:
-        def run_step(loop: TrainingLoop) -> None:
-            if loop.iter == iteration:
-                monkeypatch.setattr(TrainingLoop, "run_step", step)
-                raise Killed
-            step(loop)
-
-        monkeypatch.setattr(TrainingLoop, "run_step", run_step)
-
-    return arrange
+from tests.runs import FROM_IMAGES, UNSCORED, Killed, assert_same_weights, train
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -8,6 +8,7 @@ from detectron2.structures import Instances
 from torch import nn
 
 from pading.config import check_settings, load_config
+from pading.data.masks import IGNORE_LABEL
 from pading.models.registry import build_model
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 from tests.models.recordings import ROOT
@@ -54,6 +55,23 @@ def make_batch(rng: torch.Generator) -> Callable[..., list[dict]]:
             instances.gt_masks = torch.rand(len(classes), height, width, generator=rng) < 0.5
             image = torch.randint(256, (3, height, width), generator=rng, dtype=torch.uint8)
             batch.append({"image": image, "instances": instances, "file_name": f"{number}.png"})
+        return batch
+
+    return make
+
+
+@pytest.fixture
+def make_labelled(rng: torch.Generator) -> Callable[..., list[dict]]:
+    """Give ``make(labels of an image, ...)``: images of different sizes, partly unlabelled."""
+
+    def make(*labels: list[int]) -> list[dict]:
+        batch = []
+        for number, known in enumerate(labels):
+            height, width = 64, 44 + 16 * number
+            image = torch.randint(256, (3, height, width), generator=rng, dtype=torch.uint8)
+            drawn = torch.randint(len(known) + 1, (height, width), generator=rng)
+            rows = torch.tensor([*known, IGNORE_LABEL])
+            batch.append({"image": image, "sem_seg": rows[drawn], "file_name": f"{number}.png"})
         return batch
 
     return make

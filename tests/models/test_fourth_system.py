@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,10 @@ import torch
 
 import pading
 from pading.commands import train as train_command
-from pading.engine.loop import TrainingLoop
 from pading.files import read_json
 from pading.vocabulary.class_vectors import ClassVectors
 from tests.models import fourth_system
-from tests.runs import ROOT, assert_same_weights, run
+from tests.runs import ROOT, Killed, assert_same_weights, run
 
 TINY = {
     "MODEL.META_ARCHITECTURE": "FourthSystem",
@@ -65,18 +65,10 @@ def test_it_trains_and_is_scored(trained: Path) -> None:
 
 
 def test_it_resumes_bit_for_bit(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tmp_path: Path, kill_at: Callable[[int], None]
 ) -> None:
-    step = TrainingLoop.run_step
-
-    def killed(loop: TrainingLoop) -> None:
-        if loop.iter == 3:
-            monkeypatch.setattr(TrainingLoop, "run_step", step)
-            raise KeyboardInterrupt
-        step(loop)
-
-    monkeypatch.setattr(TrainingLoop, "run_step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    kill_at(3)
+    with pytest.raises(Killed):
         train(tmp_path / "cut")
     train(tmp_path / "cut", "--resume")
     assert_same_weights(trained / "model_final.pth", tmp_path / "cut" / "model_final.pth")

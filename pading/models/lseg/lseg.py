@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.data.batches import Batches
-from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
-from pading.losses.pixel_cross_entropy import UNLABELLED, pixel_cross_entropy
+from pading.losses.pixel_cross_entropy import label_rows, pixel_cross_entropy
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
 from pading.models.lseg.multiscale import multiscale_scores
@@ -195,39 +194,26 @@ class LSeg(PixelClassifier):
             asked = torch.tensor([[others, image[PAIR]] for image in batch], device=self.device)
             text = self.text[asked]
             return self.pair_losses(images, text, asked_for(batch, sizes.padded).to(self.device))
-        labels = self.seen_rows(self.targets(batch, sizes))
+        labels = label_rows(self.targets(batch, sizes), self.split.seen)
         scores = self.logits(images, self.text[list(self.split.seen)])
         return {"loss_pixels": pixel_cross_entropy(scores, labels)}
 
-    def seen_rows(self, targets: Tensor) -> Tensor:
-        """Labels as rows of the seen classes; UNLABELLED is everything else."""
-        rows = torch.full((IGNORE_LABEL + 1,), UNLABELLED, device=targets.device)
-        seen = torch.tensor(self.split.seen, device=targets.device)
-        rows[seen] = torch.arange(len(seen), device=targets.device)
-        return rows[targets]
-
-    def infer(self, batch: list[dict]) -> list[dict]:
+    def looked_at(self, image: Tensor) -> Tensor:
         """As everywhere, or as LSeg's evaluation looks at images where BASE_SIZE asks for it."""
         if not self.base_size:
-            return super().infer(batch)
-        results = []
-        for image in batch:
-            pixels, sizes = self.preprocess([image])
-            settings = self.inference
-            side = settings.window[0] if settings.window else self.base_size
-            with self.mixed_precision():
-                scores = multiscale_scores(
-                    self.network,
-                    pixels,
-                    base_size=self.base_size,
-                    crop=side,
-                    stride=settings.stride[0] if settings.stride else side,
-                    scales=settings.scales,
-                    flip=settings.flip,
-                    black=self.black,
-                )
-            results += self.results(scores, sizes)
-        return results
+            return super().looked_at(image)
+        settings = self.inference
+        side = settings.window[0] if settings.window else self.base_size
+        return multiscale_scores(
+            self.network,
+            image,
+            base_size=self.base_size,
+            crop=side,
+            stride=settings.stride[0] if settings.stride else side,
+            scales=settings.scales,
+            flip=settings.flip,
+            black=self.black,
+        )
 
     @property
     def black(self) -> Tensor:

@@ -5,15 +5,12 @@ and so is the last window of an axis (where others shift it inward).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from pading.models.lseg.fusion import enlarged
-
-Scores = Callable[[Tensor], Tensor]
-"""(1, 3, S, S) to (1, K, S, S)."""
+from pading.inference.views import at_sizes, with_mirrored
+from pading.inference.windows import Scores, windowed
 
 
 def multiscale_scores(
@@ -44,20 +41,13 @@ def multiscale_scores(
     """
     size = (image.shape[-2], image.shape[-1])
 
-    def looked_at(window: Tensor) -> Tensor:
-        height, width = window.shape[-2:]
-        square = black.expand(1, 3, crop, crop).clone()
-        square[..., :height, :width] = window
-        found = scores(square)
-        if flip:
-            found = (found + scores(square.flip(-1)).flip(-1)) / 2
-        return found
+    def by_windows(view: Tensor) -> Tensor:
+        looked_at = with_mirrored(scores) if flip else scores
+        fill = black.flatten()
+        return windowed(looked_at, view, (crop, crop), (stride, stride), 1, "pad", fill)
 
-    views = []
-    for scale in scales:
-        scaled = enlarged(image, _scaled(size, math.ceil(base_size * scale)))
-        views.append(enlarged(_by_windows(looked_at, scaled, crop, stride), size))
-    return sum(views[1:], views[0]) / len(views)
+    sizes = [_scaled(size, math.ceil(base_size * scale)) for scale in scales]
+    return at_sizes(by_windows, image, sizes, align_corners=True)
 
 
 def _scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:
@@ -66,25 +56,3 @@ def _scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:
     if height > width:
         return longer, int(width * longer / height + 0.5)
     return int(height * longer / width + 0.5), longer
-
-
-def _by_windows(looked_at: Scores, image: Tensor, crop: int, stride: int) -> Tensor:
-    """Scores of an image of any size; (1, K, H, W)."""
-    height, width = image.shape[-2:]
-    total = torch.zeros(())
-    hits = image.new_zeros(height, width)
-    for top in _starts(height, crop, stride):
-        for left in _starts(width, crop, stride):
-            window = image[..., top : top + crop, left : left + crop]
-            h, w = window.shape[-2:]
-            found = looked_at(window)[..., :h, :w]
-            if not total.dim():
-                total = found.new_zeros(*found.shape[:2], height, width)
-            total[..., top : top + h, left : left + w] += found
-            hits[top : top + h, left : left + w] += 1
-    return total / hits
-
-
-def _starts(length: int, crop: int, stride: int) -> list[int]:
-    count = math.ceil(max(length - crop, 0) / stride) + 1
-    return [i * stride for i in range(count)]

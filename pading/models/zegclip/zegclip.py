@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pading.backbones.clip_image import ClipImageTower, build_clip_image_tower
-from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
-from pading.inference.calibration import calibrated
 from pading.inference.views import look_at
 from pading.inference.windows import at_size
 from pading.losses.dice_labels import dice_label_loss, present_pairs
 from pading.losses.focal import focal_loss
+from pading.losses.pixel_cross_entropy import UNLABELLED, label_rows
 from pading.losses.processes import mean_over_processes
 from pading.models.pixel_classifier import PixelClassifier
 from pading.models.zegclip.class_mask_decoder import ClassMaskDecoder
@@ -36,7 +35,6 @@ from pading.models.zegclip.zegclip_names import ZEGCLIP_NAMES
 from pading.structures import ImageSizes
 from pading.vocabulary.splits import ClassSplit
 
-_NO_CLASS = -1
 # Published vectors were stored in float16: of unit length to about this, and used as they are.
 _UNIT = 2e-3
 
@@ -258,7 +256,7 @@ class ZegCLIP(PixelClassifier):
         """
         logits = at_size(logits, (targets.shape[-2], targets.shape[-1]))
         labels = self.rows_asked(logits, targets)
-        counted = None if self.void_is_negative else labels != _NO_CLASS
+        counted = None if self.void_is_negative else labels != UNLABELLED
         pairs = present_pairs(labels, logits.shape[1])
         masks = max(mean_over_processes(float(len(pairs)), logits.device), 1.0)
         return {
@@ -275,9 +273,7 @@ class ZegCLIP(PixelClassifier):
                 targets = labelled_where_unlabelled(
                     logits, targets, self.split.seen, self.split.unseen
                 )
-        rows = torch.full((IGNORE_LABEL + 1,), _NO_CLASS, device=targets.device)
-        rows[self.asked] = torch.arange(len(self.asked), device=targets.device)
-        return rows[targets]
+        return label_rows(targets, self.asked)
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Every class by itself."""
@@ -293,8 +289,5 @@ class ZegCLIP(PixelClassifier):
             pixels, sizes = self.preprocess([image])
             with self.mixed_precision():
                 chances = look_at(self.chances, pixels, self.inference)
-            chances = calibrated(chances[0], self.split.seen, self.inference.seen_bias)
-            [wanted] = sizes.wanted
-            resized = F.interpolate(chances[None], wanted, mode="bilinear", align_corners=False)
-            found.append({"sem_seg": resized[0]})
+            found.append(self.result(chances[0], sizes.wanted[0]))
         return found

@@ -10,11 +10,10 @@ from torch import nn
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.errors import InputError
-from tests.engine.test_resume import Killed, kill_at  # noqa: F401  (a fixture)
 from tests.engine.test_scale import STEPS, TOLERANCE, options, ten_steps
 from tests.engine.two_processes import in_processes
 from tests.models.lseg.conftest import VIT
-from tests.runs import UNSCORED, assert_same_weights, train
+from tests.runs import UNSCORED, Killed, assert_same_weights, train
 
 STAGE = "semantic/LSeg"
 NARROW = ("MODEL.CONVNET.WIDTHS", "[6,8,8,10]", "MODEL.CONVNET.DEPTH", 1, "MODEL.LSEG.CHANNELS", 8)
@@ -22,7 +21,7 @@ NARROW = ("MODEL.CONVNET.WIDTHS", "[6,8,8,10]", "MODEL.CONVNET.DEPTH", 1, "MODEL
 
 def test_a_resumed_run_ends_with_the_same_weights(
     tiny_scenes: Path,
-    kill_at: Callable,  # noqa: F811
+    kill_at: Callable,
     tmp_path: Path,
 ) -> None:
     settings = [*UNSCORED, *NARROW, "SOLVER.MAX_ITER", 6, "SOLVER.WARMUP_ITERS", 2]

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pading.config import check_settings, load_config
-from pading.data.masks import IGNORE_LABEL
 from pading.models.registry import build_model
 from pading.models.zegclip.zegclip import ZegCLIP
 from pading.vocabulary.splits import ClassInfo, ClassSplit
@@ -46,22 +45,5 @@ def make_zegclip(rng: torch.Generator) -> Callable[..., ZegCLIP]:
         model = build_model(cfg, split or narrow_split(), vectors)
         assert isinstance(model, ZegCLIP)
         return model
-
-    return make
-
-
-@pytest.fixture
-def make_labelled(rng: torch.Generator) -> Callable[..., list[dict]]:
-    """Give ``make(labels of an image, ...)``: images of different sizes, partly unlabelled."""
-
-    def make(*labels: list[int]) -> list[dict]:
-        batch = []
-        for number, known in enumerate(labels):
-            height, width = 64, 44 + 16 * number
-            image = torch.randint(256, (3, height, width), generator=rng, dtype=torch.uint8)
-            drawn = torch.randint(len(known) + 1, (height, width), generator=rng)
-            rows = torch.tensor([*known, IGNORE_LABEL])
-            batch.append({"image": image, "sem_seg": rows[drawn], "file_name": f"{number}.png"})
-        return batch
 
     return make

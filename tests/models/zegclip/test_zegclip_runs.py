@@ -1,6 +1,5 @@
 """ZegCLIP's runs: resumed bit by bit, self-training from an inductive run, two processes as one."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,10 @@ import torch
 
 from pading.config import load_config
 from pading.data.masks import IGNORE_LABEL
-from pading.engine.loop import TrainingLoop
 from pading.models.registry import build_model
 from tests.engine.two_processes import in_processes
 from tests.models.zegclip.conftest import CONFIG, NARROW, WIDTH, narrow_split
-from tests.runs import UNSCORED, assert_same_weights, train
+from tests.runs import UNSCORED, Killed, assert_same_weights, train
 
 STAGE = "semantic/ZegCLIP"
 TOWER = ["embed_dim", 384, "width", 32, "layers", 3, "head_width", 16, "patch_size", 8]
@@ -25,27 +23,6 @@ SELF_TRAINING = (
     *("MODEL.ZEGCLIP.SETTING", "transductive"),
     *("DATASETS.TRAIN", "('shapes_semantic_val',)"),  # the scenes that show unseen classes
 )
-
-
-class Killed(BaseException):
-    """Stands for the end of a process."""
-
-
-@pytest.fixture
-def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Ends the next run in the middle of an iteration."""
-    step = TrainingLoop.run_step
-
-    def arrange(iteration: int) -> None:
-        def run_step(loop: TrainingLoop) -> None:
-            if loop.iter == iteration:
-                monkeypatch.setattr(TrainingLoop, "run_step", step)
-                raise Killed
-            step(loop)
-
-        monkeypatch.setattr(TrainingLoop, "run_step", run_step)
-
-    return arrange
 
 
 def test_both_settings_resume_exactly(tiny_scenes: Path, kill_at, tmp_path: Path) -> None:
