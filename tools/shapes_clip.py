@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pading.backbones.clip_image import ClipImageShape, ClipImageTower
+from pading.backbones.clip_image import ClipImageTower
+from pading.backbones.clip_shapes import ClipImageShape
 from pading.checkpoint.weights import write_weights
 from pading.data.shapes.crops import draw_crop
 from pading.data.shapes.scenes import Look, parse_look

@@ -8,8 +8,7 @@ size; prompts may take part in any layer.
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
@@ -19,35 +18,12 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pading.backbones.clip_shapes import ClipImageShape, check_declared, clip_image_shape
 from pading.backbones.convolutional_stem import convolutional_stem
 from pading.errors import InputError
-from pading.vocabulary.clip_files import architecture
 from pading.vocabulary.clip_names import image_tower
 
 _TABLE = "positional_embedding"
-# What open_clip's tables may say of a tower beside its sizes, and this one can honour.
-_USUAL: dict[str, Any] = {"pool_type": "tok", "pos_embed_type": "learnable"}
-# Of training alone, or of what open_clip's own module returns.
-_WITHOUT_EFFECT = ("patch_dropout", "output_tokens", "attn_pooler_heads", "attn_pooler_queries")
-
-
-@dataclass(frozen=True)
-class ClipImageShape:
-    """Sizes of an image tower."""
-
-    embed_dim: int = 512
-    """D, of the joint space."""
-    width: int = 768
-    layers: int = 12
-    head_width: int = 64
-    mlp_ratio: float = 4.0
-    patch_size: int = 16
-    image_size: int = 224
-    """Side of the images that the table of positions is for."""
-    quick_gelu: bool = False
-    """Whether the MLPs have x sigma(1.702 x), as OpenAI's weights were trained with."""
-    stem: bool = False
-    """Whether convolutions stand before the patches; none of the published towers has any."""
 
 
 class ImageTokens(NamedTuple):
@@ -239,6 +215,14 @@ class ClipImageTower(Backbone):
                 )
         return {n: v.float() if v.is_floating_point() else v for n, v in found.items()}
 
+    def check_file(self, path: str) -> None:
+        """Refuse a file of which is known that its weights are another tower's of equal sizes.
+
+        Raises:
+            InputError: see :func:`~pading.backbones.clip_shapes.check_declared`.
+        """
+        check_declared(self.shape, path)
+
     def output_shape(self) -> dict[str, ShapeSpec]:
         return {"patches": ShapeSpec(channels=self.shape.embed_dim, stride=self.size_divisibility)}
 
@@ -255,39 +239,6 @@ def resized_table(table: Tensor, grid: tuple[int, int]) -> Tensor:
     square = table[1:].T.reshape(1, -1, side, side)
     resized = F.interpolate(square, grid, mode="bilinear", align_corners=False)
     return torch.cat((table[:1], resized[0].flatten(1).T))
-
-
-def clip_image_shape(name: str, **changes: Any) -> ClipImageShape:
-    """Sizes of an open_clip architecture's image tower.
-
-    Args:
-        name: such as "ViT-B-16" or "ViT-B-16-quickgelu", which is that of OpenAI's weights.
-        changes: fields of :class:`ClipImageShape` that differ.
-
-    Raises:
-        InputError: no such architecture, or one whose tower is another; no such field.
-    """
-    config = architecture(name)
-    tower = dict(config["vision_cfg"])
-    known = {field.name for field in fields(ClipImageShape)}
-    for key, value in tower.items():
-        if key not in {*known, *_WITHOUT_EFFECT} and value and value != _USUAL.get(key):
-            raise InputError(
-                f"MODEL.CLIP.NAME {name}: its image tower has {key} {value}, which is not "
-                "supported; take a plain vision transformer such as ViT-B-16 or ViT-L-14"
-            )
-    if not isinstance(tower.get("layers", 12), int):
-        raise InputError(
-            f"MODEL.CLIP.NAME {name}: its image tower is a ResNet; take a vision transformer"
-        )
-    for key in changes:
-        if key not in known:
-            raise InputError(
-                f"MODEL.CLIP.OPTIONS: there is no {key!r}; take {', '.join(sorted(known))}"
-            )
-    own = {key: tower[key] for key in known & tower.keys()}
-    own |= {"embed_dim": config["embed_dim"], "quick_gelu": config.get("quick_gelu", False)}
-    return replace(ClipImageShape(**own), **changes)
 
 
 @BACKBONE_REGISTRY.register()

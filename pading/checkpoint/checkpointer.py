@@ -71,12 +71,14 @@ class Checkpointer(DetectionCheckpointer):
         checkpoint = read_weights(filename)
         # A backbone alone (ImageNet weights) has names that Detectron2 matches by their endings.
         alone = is_backbone_alone(checkpoint["model"], type(self.model))
-        own_weights = getattr(getattr(self.model, "backbone", None), "own_weights", None)
-        if alone and own_weights is not None:
+        backbone = getattr(self.model, "backbone", None)
+        if alone and hasattr(backbone, "own_weights"):
             try:
-                found = own_weights(checkpoint["model"])
+                found = backbone.own_weights(checkpoint["model"])
             except InputError as error:
                 raise InputError(f"{filename}: {error}") from error
+            if hasattr(backbone, "check_file"):
+                backbone.check_file(filename)
             checkpoint["model"] = {f"backbone.{name}": value for name, value in found.items()}
         checkpoint["matching_heuristics"] = alone
         return checkpoint

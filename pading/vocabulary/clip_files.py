@@ -9,6 +9,7 @@ from torch import Tensor
 from pading.errors import InputError
 from pading.files import field, read_json
 from pading.tensor_files import read_tensor_file
+from pading.torchscript_archive import is_torchscript_archive
 
 _WEIGHTS = (
     "model.safetensors",
@@ -17,6 +18,7 @@ _WEIGHTS = (
     "pytorch_model.bin",
 )
 _INDEX = "model.safetensors.index.json"
+_OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
 def architecture(model_name: str) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     weights: dict[str, Tensor] = {}
     for name in names:
         weights |= read_clip_weights(folder / name)
-    own = folder / "open_clip_config.json"
+    own = folder / _OPEN_CLIP_CONFIG
     if own.is_file():
         config = field(read_json(own), "model_cfg", dict, str(own))
         for key, kind in (("embed_dim", int), ("text_cfg", dict)):
@@ -116,14 +118,12 @@ def _huggingface_architecture(path: Path, weights: Mapping[str, Tensor]) -> dict
     text = field(content, "text_config", dict, where) if kind == "clip" else content
     # Hugging Face leaves out what is as in the class's defaults: those of CLIP ViT-B/32.
     width, heads = text.get("hidden_size", 512), text.get("num_attention_heads", 8)
-    activation = text.get("hidden_act", "quick_gelu")
-    if activation not in ("quick_gelu", "gelu"):
-        raise InputError(f"{path}: the activation {activation!r} is not supported")
+    quick_gelu = _is_quick(text, path)
     projected = any(name.endswith("text_projection.weight") for name in weights)
     dim = (content if kind == "clip" else text).get("projection_dim", 512)
     return {
         "embed_dim": dim if projected else width,
-        "quick_gelu": activation == "quick_gelu",
+        "quick_gelu": quick_gelu,
         "text_cfg": {
             "context_length": text.get("max_position_embeddings", 77),
             "vocab_size": text.get("vocab_size", 49408),
@@ -135,6 +135,47 @@ def _huggingface_architecture(path: Path, weights: Mapping[str, Tensor]) -> dict
             "proj_type": "linear" if projected else "none",
         },
     }
+
+
+def declared_image_tower(path: str | Path) -> tuple[dict[str, Any], str]:
+    """What is known of a file's image tower that shapes of tensors cannot tell.
+
+    TorchScript archives are OpenAI's, whose towers have QuickGELU. Beside files of Hugging Face and
+    of open_clip, under the names that these give them, lies a configuration.
+
+    Returns:
+        ``quick_gelu`` and ``head_width`` as far as they are known, and the file that says it.
+
+    Raises:
+        InputError: a malformed configuration, or an activation that CLIP has not.
+    """
+    path = Path(path)
+    if is_torchscript_archive(path):
+        return {"quick_gelu": True}, f"{path} (OpenAI's archive)"
+    for name in (_OPEN_CLIP_CONFIG, "config.json"):
+        file = path.with_name(name)
+        if path.name in _WEIGHTS and file.is_file():
+            content = read_json(file)
+            if name == _OPEN_CLIP_CONFIG:
+                config = field(content, "model_cfg", dict, str(file))
+                tower = field(config, "vision_cfg", dict, str(file))
+                said = {"head_width": tower.get("head_width", 64)}
+                return said | {"quick_gelu": config.get("quick_gelu", False)}, str(file)
+            if content.get("model_type") in ("clip", "clip_vision_model"):
+                tower = content.get("vision_config", content)
+                # Left out is what is as in the class's defaults: those of CLIP ViT-B/32.
+                heads = tower.get("num_attention_heads", 12)
+                said = {"head_width": tower.get("hidden_size", 768) // heads}
+                return said | {"quick_gelu": _is_quick(tower, file)}, str(file)
+    return {}, str(path)
+
+
+def _is_quick(tower: Mapping[str, Any], path: Path) -> bool:
+    """Whether a tower of a Hugging Face configuration has QuickGELU, the default there."""
+    activation = tower.get("hidden_act", "quick_gelu")
+    if activation not in ("quick_gelu", "gelu"):
+        raise InputError(f"{path}: the activation {activation!r} is not supported")
+    return activation == "quick_gelu"
 
 
 def first_lines(error: BaseException) -> str:

@@ -7,12 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pading.backbones.clip_image import (
-    ClipImageShape,
-    ClipImageTower,
-    clip_image_shape,
-    resized_table,
-)
+from pading.backbones.clip_image import ClipImageTower, resized_table
+from pading.backbones.clip_shapes import ClipImageShape, clip_image_shape
 from pading.errors import InputError
 
 SHAPE = ClipImageShape(24, 32, 3, 16, 1.5, 8, 32, quick_gelu=True)
@@ -91,28 +87,6 @@ def test_vit_b_16_itself(rng: torch.Generator) -> None:
     theirs = varied(theirs)
     found = tower_of(theirs.state_dict(), shape)(images)
     torch.testing.assert_close(found.image, theirs(images).image_embeds, **CLOSE)
-
-
-def test_every_plain_vit_of_open_clip_by_name() -> None:
-    assert clip_image_shape("ViT-B-16") == ClipImageShape()
-    assert clip_image_shape("ViT-B-16-quickgelu").quick_gelu
-    large = clip_image_shape("ViT-L-14-336", layers=2)
-    assert (large.width, large.layers, large.image_size) == (1024, 2, 336)
-    assert clip_image_shape("ViT-H-14").head_width == 80
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "message"),
-    [
-        ("ViT-B-61", {}, "no architecture 'ViT-B-61'"),
-        ("RN50", {}, "RN50: its image tower is a ResNet"),
-        ("ViT-B-16-SigLIP", {}, "timm_model_name vit_base.* not supported"),
-        ("ViT-B-16", {"depth": 3}, "MODEL.CLIP.OPTIONS: there is no 'depth'; take .*layers"),
-    ],
-)
-def test_architectures_that_are_refused(name: str, changes: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        clip_image_shape(name, **changes)
 
 
 def test_sizes_that_do_not_divide() -> None:

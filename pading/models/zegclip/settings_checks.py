@@ -5,7 +5,7 @@ import os
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from pading.backbones.clip_image import ClipImageShape
+from pading.backbones.clip_shapes import ClipImageShape
 from pading.checkpoint.weights import read_weights
 from pading.errors import InputError
 from pading.models.zegclip.zegclip_names import ZEGCLIP_NAMES

@@ -12,9 +12,20 @@ from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.models.registry import system_of_weights
 from pading.models.zegclip.pseudo_labels import labelled_by_scores, labelled_where_unlabelled
-from tests.models.zegclip.conftest import UNSEEN, WIDTH, narrow_split
+from tests.models.zegclip.conftest import NARROW, UNSEEN, WIDTH, narrow_split
 
 SETTING = "MODEL.ZEGCLIP.SETTING"
+
+
+class Holder(torch.nn.Module):
+    """An image tower under its name in OpenAI's archives."""
+
+    def __init__(self, visual: torch.nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.visual(images)
 
 
 @torch.no_grad()
@@ -143,6 +154,7 @@ def test_vectors_as_good_as_unit_are_used_as_they_are(make_zegclip) -> None:
     torch.testing.assert_close(model.text, F.normalize(unit, dim=1))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_clip_weights_go_to_the_tower_alone(make_zegclip, tmp_path) -> None:
     model = make_zegclip()
     vision = {"layers": 3, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 48}
@@ -154,6 +166,12 @@ def test_clip_weights_go_to_the_tower_alone(make_zegclip, tmp_path) -> None:
     changed = {n for n, v in model.state_dict().items() if not v.equal(before[n])}
     assert changed and all(name.startswith("backbone.") for name in changed)
     torch.testing.assert_close(model.backbone.proj, clip.visual.proj)
+    traced = torch.jit.trace(clip.visual, torch.zeros(1, 3, 48, 48), check_trace=False)
+    torch.jit.script(Holder(traced)).save(str(tmp_path / "openai.pt"))
+    with pytest.raises(InputError, match=r"openai.pt .*quick_gelu True, but MODEL.CLIP asks for"):
+        Checkpointer(model).load(str(tmp_path / "openai.pt"))
+    quick = [*NARROW["MODEL.CLIP.OPTIONS"], "quick_gelu", True]
+    Checkpointer(make_zegclip({"MODEL.CLIP.OPTIONS": quick})).load(str(tmp_path / "openai.pt"))
 
 
 def test_published_names_back_and_forth(make_zegclip) -> None:
