@@ -71,7 +71,7 @@ class Checkpointer(DetectionCheckpointer):
         checkpoint = read_weights(filename)
         # A backbone alone (ImageNet weights) has names that Detectron2 matches by their endings.
         alone = is_backbone_alone(checkpoint["model"], type(self.model))
-        backbone = getattr(self.model, "backbone", None)
+        backbone: Any = getattr(self.model, "backbone", None)
         if alone and hasattr(backbone, "own_weights"):
             try:
                 found = backbone.own_weights(checkpoint["model"])
