@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pading_ops.reference import ms_deform_attn_reference
+from pading_ops.transforms import is_transformed, ms_deform_attn_transformed
 
 # False only where the package was built without the extension (BUILD_OPS=0). An extension that is
 # there but does not load raises its own error below: it is never replaced by the slow path.
@@ -48,7 +49,8 @@ def ms_deform_attn(
 
     Returns:
         (B, Q, M * D), of value's type. Differentiable once, in value, sampling_locations and
-        attention_weights. On the CPU both passes are deterministic; on CUDA the backward pass is
+        attention_weights: in reverse and forward mode, and by torch.func (a compiler leaves its
+        transforms to PyTorch). On the CPU both passes are deterministic; on CUDA the backward pass is
         not, and raises PyTorch's standard error under torch.use_deterministic_algorithms(True).
 
     Raises:
@@ -62,6 +64,5 @@ def ms_deform_attn(
         return ms_deform_attn_reference(
             value, spatial_shapes, level_start_index, sampling_locations, attention_weights
         )
-    return torch.ops.pading_ops.ms_deform_attn(
-        value, spatial_shapes, level_start_index, sampling_locations, attention_weights
-    )
+    op = ms_deform_attn_transformed if is_transformed() else torch.ops.pading_ops.ms_deform_attn
+    return op(value, spatial_shapes, level_start_index, sampling_locations, attention_weights)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import pading_ops._C  # noqa: F401
+from pading_ops.transforms import lowered
 
 _FORWARD = "pading_ops::ms_deform_attn"
 _BACKWARD = "pading_ops::ms_deform_attn_backward"
@@ -71,19 +72,10 @@ def _autocast(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """Value in autocast's lower precision, points and weights in float32; float64 stays."""
-    device = value.device.type
-    small = sampling_locations.dtype
-    if value.dtype != torch.float64:
-        value = value.to(torch.get_autocast_dtype(device))
-        small = torch.float32
-    with torch.autocast(device, enabled=False):
+    value, locations, weights = lowered(value, sampling_locations, attention_weights)
+    with torch.autocast(value.device.type, enabled=False):
         return torch.ops.pading_ops.ms_deform_attn(
-            value,
-            spatial_shapes,
-            level_start_index,
-            sampling_locations.to(small),
-            attention_weights.to(small),
+            value, spatial_shapes, level_start_index, locations, weights
         )
 
 
