@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import prepare_coco_instances
 import pytest
 import yaml
 
 from pading.commands import convert as preprocess_pretrained_weight
 from pading.commands import train as train_net
+from pading.data.preparation import coco_instances
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import load_split
 from tests.narrow import NARROW_R50_OVERRIDES
@@ -79,7 +79,7 @@ def coco(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             tiny / "annotations" / f"instances_{subset}2017.json"
         )
     monkeypatch.setenv("DETECTRON2_DATASETS", str(root.parent))
-    prepare_coco_instances.main(["--root", str(root)])
+    coco_instances.main(["--root", str(root)])
     return root
 
 

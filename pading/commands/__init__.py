@@ -17,6 +17,7 @@ COMMANDS = {
     "convert": "convert a checkpoint of stage 1 for stage 2",
     "add-classes": "add classes to a trained model by their names",
     "vectors": "make class vectors out of class names",
+    "prepare": "prepare a published data set",
     "check-data": "find what is wrong in data sets",
     "store": "store what stage 2 learns from",
     "rename-weights": "rename weights between the published code's names and ours",
@@ -25,6 +26,7 @@ COMMANDS = {
 
 _EXAMPLES = """\
 examples:
+  pading prepare coco_panoptic
   pading check-data --files home.yaml
   pading train panoptic/PADing MODEL.WEIGHTS converted.pth
   pading predict panoptic/PADing --input photographs --output predictions \\

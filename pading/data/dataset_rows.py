@@ -4,8 +4,7 @@ from typing import Any
 
 from pading.data.spec import DatasetSpec
 
-_PREPARE = "make it with datasets/prepare_coco_"
-_GENERATE = "make it with datasets/prepare_shapes.py"
+_PREPARE = "make it with pading prepare "
 
 
 def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
@@ -14,7 +13,7 @@ def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSp
     common: dict[str, Any] = {
         "split": split,
         "images": f"coco/{subset}2017",
-        "remedy": _PREPARE + "panoptic.py",
+        "remedy": _PREPARE + "coco_panoptic",
     }
     return [
         DatasetSpec(
@@ -42,7 +41,7 @@ def _coco_instance(split: str) -> list[DatasetSpec]:
     common: dict[str, Any] = {
         "task": "instance",
         "split": split,
-        "remedy": _PREPARE + "instances.py",
+        "remedy": _PREPARE + "coco_instances",
     }
     return [
         DatasetSpec(
@@ -66,7 +65,7 @@ def _coco_stuff(subset: str, suffix: str, **more: Any) -> DatasetSpec:
         images=f"coco/{subset}2017",
         labels=f"coco/stuffthingmaps/{subset}2017_{split}{suffix}",
         contiguous_labels=True,
-        remedy=_PREPARE + "stuff.py",
+        remedy=_PREPARE + "coco_stuff",
         **more,
     )
 
@@ -93,7 +92,11 @@ def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
         "instance": {"annotations": instances},
         "semantic": {"annotations": panoptic, "labels": labels},
     }
-    common: dict[str, Any] = {"split": "shapes", "images": f"shapes/{subset}", "remedy": _GENERATE}
+    common: dict[str, Any] = {
+        "split": "shapes",
+        "images": f"shapes/{subset}",
+        "remedy": _PREPARE + "shapes",
+    }
     return [
         DatasetSpec(name=f"shapes_{task}_{subset}", task=task, **paths, **common, **more)
         for task, paths in files.items()

@@ -4,15 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import prepare_coco_instances
-import prepare_coco_panoptic
-import prepare_coco_stuff
-import prepare_shapes
 import pytest
 from PIL import Image
 
 from pading.commands import evaluate as evaluate_predictions
 from pading.commands import vectors as build_class_vectors
+from pading.data.preparation import coco_instances, coco_panoptic, coco_stuff, shapes
 from tests import runs
 from tests.bad_inputs.rows import Row, Run, check_refusal, nothing, table
 from tests.bad_inputs.world import SIZE, World, rle
@@ -28,14 +25,14 @@ def _tool(main: Callable[..., None], *arguments: object) -> Run:
 _COMMON = ("--root", "{root}", "--subsets", "train")
 _SPLIT = ("--split", "{root}/split.json", "--workers", 1)
 _PANOPTIC = _tool(
-    prepare_coco_panoptic.main, *_COMMON, *_SPLIT, "--train", "panoptic.json", "images", "labels"
+    coco_panoptic.main, *_COMMON, *_SPLIT, "--train", "panoptic.json", "images", "labels"
 )
-_STUFF = _tool(prepare_coco_stuff.main, *_COMMON, *_SPLIT, "--train", "images", "maps")
+_STUFF = _tool(coco_stuff.main, *_COMMON, *_SPLIT, "--train", "images", "maps")
 _INSTANCES = _tool(
-    prepare_coco_instances.main,
+    coco_instances.main,
     *(*_COMMON, "--splits", "{root}/split.json", "--train", "instances.json"),
 )
-_SHAPES = (prepare_shapes.main, "--root", "{root}/shapes", "--train", 1, "--val", 1)
+_SHAPES = (shapes.main, "--root", "{root}/shapes", "--train", 1, "--val", 1)
 
 
 def _edit(name: str, change: Callable[[Any], object]) -> Callable[[World], object]:
@@ -73,7 +70,7 @@ PREPARATION = [
         nothing,
         "no class split 'coco'",
         "or the path of a .json file",
-        _tool(prepare_coco_panoptic.main, *_COMMON, "--split", "coco"),
+        _tool(coco_panoptic.main, *_COMMON, "--split", "coco"),
     ),
     Row(
         "instances: cut short",
@@ -112,14 +109,14 @@ PREPARATION = [
         nothing,
         "world: this is no finished Shapes data set",
         "choose another folder",
-        _tool(prepare_shapes.main, "--root", "{root}"),
+        _tool(shapes.main, "--root", "{root}"),
     ),
     Row(
         "shapes: below a file",
         nothing,
         "split.json/shapes: cannot make this folder",
         "name another place",
-        _tool(prepare_shapes.main, "--root", "{root}/split.json/shapes"),
+        _tool(shapes.main, "--root", "{root}/split.json/shapes"),
     ),
 ]
 

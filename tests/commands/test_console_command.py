@@ -18,6 +18,7 @@ TOOLS = {
     "convert": "preprocess_pretrained_weight",
     "add-classes": "add_classes",
     "vectors": "build_class_vectors",
+    "prepare": "prepare_dataset",
     "check-data": "check_dataset",
     "store": "store_embeddings",
     "rename-weights": "convert_checkpoint",

@@ -1,22 +1,12 @@
-import importlib
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pading.data.preparation.coco_panoptic import main as prepare
 from pading.errors import InputError, exit_on_input_error
-
-SCRIPTS = Path(__file__).parents[2] / "datasets"
-
-
-@pytest.fixture
-def prepare(monkeypatch):
-    """The script's ``main``."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("prepare_coco_panoptic").main
 
 
 def _arguments(train, val, split_file):
@@ -33,7 +23,7 @@ def _maps(mini):
     return {p.name: np.asarray(Image.open(p)) for p in sorted(folder.iterdir())}
 
 
-def test_seen_only_file_and_maps(make_panoptic, split_file, prepare, capsys):
+def test_seen_only_file_and_maps(make_panoptic, split_file, capsys):
     train = make_panoptic([[3, 20], [9, 5], [], [21], [9, 3]], "train")
     val = make_panoptic([[5, 9, 21], [3]], "val")
     prepare(_arguments(train, val, split_file))
@@ -57,14 +47,14 @@ def test_seen_only_file_and_maps(make_panoptic, split_file, prepare, capsys):
         assert any(re.search(row, line) for line in table.splitlines())
 
 
-def test_unlabelled_pixels_are_ignored(make_panoptic, split_file, prepare):
+def test_unlabelled_pixels_are_ignored(make_panoptic, split_file):
     train, val = make_panoptic([[3]], "train"), make_panoptic([[3, 9]], "val")
     val.rewrite(lambda c: c["annotations"][0]["segments_info"].pop())
     prepare(_arguments(train, val, split_file))
     assert set(np.unique(_maps(val)["0.png"])) == {0, 255}
 
 
-def test_interrupted_and_run_again(make_panoptic, split_file, prepare):
+def test_interrupted_and_run_again(make_panoptic, split_file):
     train, val = make_panoptic([[3], [9], [20]], "train"), make_panoptic([[3]], "val")
     good = (train.root / "labels" / "1.png").read_bytes()
     (train.root / "labels" / "1.png").write_bytes(good[:50])
@@ -85,14 +75,14 @@ def test_interrupted_and_run_again(make_panoptic, split_file, prepare):
     assert (_maps(train)["0.png"] == 0).all()
 
 
-def test_several_workers_give_the_same(make_panoptic, split_file, prepare):
+def test_several_workers_give_the_same(make_panoptic, split_file):
     train, val = make_panoptic([[3], [9]], "train"), make_panoptic([[3, 5], [9]], "val")
     prepare([*_arguments(train, val, split_file), "--workers", "2"])
     assert list(_maps(train)) == list(_maps(val)) == ["0.png", "1.png"]
 
 
-def test_bad_input_is_told_without_a_traceback(prepare, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["prepare_coco_panoptic.py", "--root", str(tmp_path)])
+def test_bad_input_is_told_without_a_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["pading prepare coco_panoptic", "--root", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
         exit_on_input_error(prepare)
     assert stopped.value.code == 2

@@ -1,21 +1,11 @@
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from pading.data.preparation.coco_stuff import main as prepare
 from pading.errors import InputError
 
-SCRIPTS = Path(__file__).parents[2] / "datasets"
 HEIGHT, WIDTH = 12, 30
-
-
-@pytest.fixture
-def prepare(monkeypatch):
-    """The script's ``main``."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("prepare_coco_stuff").main
 
 
 @pytest.fixture
@@ -42,7 +32,7 @@ def _first_row(path):
     return np.asarray(Image.open(path))[0, ::5].tolist()
 
 
-def test_maps_and_counts(root, split_file, prepare, capsys):
+def test_maps_and_counts(root, split_file, capsys):
     prepare(_arguments(root, split_file))
     made = root / "stuffthingmaps"
     for name in ("a.png", "b.png"):
@@ -55,7 +45,7 @@ def test_maps_and_counts(root, split_file, prepare, capsys):
     assert ["segments of unseen classes", "0", "4"] in rows
 
 
-def test_interrupted_and_run_again(root, split_file, prepare):
+def test_interrupted_and_run_again(root, split_file):
     broken = root / "stuffthingmaps" / "train2017" / "b.png"
     good = broken.read_bytes()
     broken.write_bytes(good[:50])
@@ -69,7 +59,7 @@ def test_interrupted_and_run_again(root, split_file, prepare):
     assert sorted(p.name for p in first.parent.iterdir()) == ["a.png", "b.png"]
 
 
-def test_value_outside_the_split(root, split_file, prepare):
+def test_value_outside_the_split(root, split_file):
     Image.new("L", (WIDTH, HEIGHT), 77).save(root / "stuffthingmaps" / "val2017" / "a.png")
     with pytest.raises(InputError, match=r"val2017/a.png: the value 77 belongs to no class"):
         prepare(_arguments(root, split_file))

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from pading.data.ground_truth import load_semantic
+from pading.data.preparation import coco_stuff
 from pading.data.spec import DatasetSpec
 from pading.evaluation.pixel_scores import folder_labels
 from pading.vocabulary.splits import load_split
 
-SCRIPTS = Path(__file__).parents[2] / "datasets"
 SUBSETS = ("train", "val")
 # Ids of a class split of two things and two stuff classes, one of each unseen (5 and 21).
 IDS = np.array([3, 5, 20, 21, 9])
@@ -112,11 +112,9 @@ def test_killed_and_run_again(
     root: Path,
     split_file: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    main = importlib.import_module(f"prepare_coco_{script}").main
+    main = importlib.import_module(f"pading.data.preparation.coco_{script}").main
     choice = ["--splits"] if script == "instances" else ["--workers", "1", "--split"]
     undisturbed = shutil.copytree(root, tmp_path / "undisturbed")
     main(["--root", str(undisturbed), *choice, str(split_file)])
@@ -136,12 +134,9 @@ def test_killed_and_run_again(
     assert [line for line in capsys.readouterr().out.splitlines() if "|" in line] == table
 
 
-def test_maps_of_a_killed_run_are_readable_after_the_next(
-    root: Path, split_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_maps_of_a_killed_run_are_readable_after_the_next(root: Path, split_file: Path) -> None:
     """What a killed run leaves behind is no label map."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    main = importlib.import_module("prepare_coco_stuff").main
+    main = coco_stuff.main
     arguments = ["--root", str(root), "--workers", "1", "--split", str(split_file)]
     kill_at_file(2, main, arguments)
     main(arguments)

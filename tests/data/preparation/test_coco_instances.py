@@ -1,20 +1,11 @@
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 
+from pading.data.preparation.coco_instances import main as prepare
 from pading.errors import InputError
 
-SCRIPTS = Path(__file__).parents[2] / "datasets"
 SPLITS = ("coco_instance_48_17", "coco_instance_65_15")
-
-
-@pytest.fixture
-def prepare(monkeypatch):
-    """The script's ``main``."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("prepare_coco_instances").main
 
 
 @pytest.fixture
@@ -47,7 +38,7 @@ def _read(path):
     return pairs, [i["id"] for i in content["images"]], [c["id"] for c in content["categories"]]
 
 
-def test_files(tmp_path, split_file, write, prepare, capsys):
+def test_files(tmp_path, split_file, write, capsys):
     write("train.json", [(1, 3), (1, 5), (2, 9), (3, 33), (4, 3), (4, 33)])
     write("val.json", [(1, 3), (1, 5), (2, 9), (3, 33), (4, 21)])
     prepare(_arguments(tmp_path, split_file))
@@ -66,7 +57,7 @@ def test_files(tmp_path, split_file, write, prepare, capsys):
     assert _read(tmp_path / "train_kitchen_seen.json")[1] == [1, 2, 4]
 
 
-def test_interrupted_and_run_again(tmp_path, split_file, write, prepare):
+def test_interrupted_and_run_again(tmp_path, split_file, write):
     write("train.json", [(2, 9)])
     (tmp_path / "val.json").write_text('{"images": [')
     with pytest.raises(InputError, match="val.json: not a JSON file"):
@@ -77,7 +68,7 @@ def test_interrupted_and_run_again(tmp_path, split_file, write, prepare):
     assert made == ["train_kitchen_seen.json", "val_kitchen_gzsi.json", "val_kitchen_zsi.json"]
 
 
-def test_annotations_of_other_classes_are_refused(tmp_path, split_file, write, prepare):
+def test_annotations_of_other_classes_are_refused(tmp_path, split_file, write):
     write("train.json", [(1, 3)])
     content = json.loads((tmp_path / "train.json").read_text())
     content["categories"][1]["name"] = "knife"
@@ -86,7 +77,7 @@ def test_annotations_of_other_classes_are_refused(tmp_path, split_file, write, p
         prepare(_arguments(tmp_path, split_file))
 
 
-def test_real_annotations_give_the_recorded_protocol(shared, tmp_path, prepare):
+def test_real_annotations_give_the_recorded_protocol(shared, tmp_path):
     name = "instances_val2017.json"
     (tmp_path / name).symlink_to(shared / "data" / "tiny_coco" / "annotations" / name)
     prepare(["--root", str(tmp_path), "--subsets", "val", "--val", name])

@@ -1,12 +1,12 @@
-"""datasets/prepare_shapes.py: what it makes is what the table of data sets reads."""
+"""pading prepare shapes: what it makes is what the table of data sets reads."""
 
-import importlib
 from pathlib import Path
 
 import pytest
 
 from pading.data.catalogue import DATASETS
 from pading.data.ground_truth import LOADERS
+from pading.data.preparation import shapes
 from pading.errors import InputError
 from pading.vocabulary.splits import load_split
 
@@ -15,10 +15,9 @@ COUNTS = {"train": 5, "val": 3}
 
 @pytest.fixture
 def prepare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """The script's ``main``, with the root of the data sets in a temporary folder."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "datasets")
+    """The preparation, with the root of the data sets in a temporary folder."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    return importlib.import_module("prepare_shapes").main
+    return shapes.main
 
 
 def test_every_task_of_the_table_reads_it(prepare, tmp_path: Path, capsys) -> None:
