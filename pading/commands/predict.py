@@ -2,6 +2,7 @@
 
     pading predict model_final.pth photographs --output predictions
     pading predict panoptic/PADing --input photographs --output predictions MODEL.WEIGHTS other.pth
+    pading predict model_final.pth photographs --classes cat "red sofa" other --output predictions
 
 A checkpoint that training wrote needs nothing else; other weights need their configuration.
 
@@ -11,6 +12,9 @@ panoptic.json, panoptic/*.png     COCO's panoptic format
 instance.json                     COCO's results format: boxes, masks as RLE
 semantic.json, semantic/*.png     the classes; label maps of class ids
 ..._overlays/*.png                pictures; classes with a star and hatching are unseen ones
+
+With --classes the model chooses from these labels, any texts, whose ids are their places in the
+list, counted from 0. Their vectors come from the text encoder that made the model's.
 
 pading evaluate scores these files (label maps with --class-ids).
 
@@ -56,6 +60,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="images, or folders of images",
     )
     parser.add_argument("--output", required=True, type=Path, help="folder for the results")
+    parser.add_argument(
+        "--classes", nargs="+", metavar="LABEL", help="choose from these, not the model's classes"
+    )
+    parser.add_argument(
+        "--vectors",
+        default="",
+        metavar="FILE_OR_ENCODER",
+        help="of --classes: a file (.npz), minilm, openclip:MODEL:WEIGHTS or openclip:FOLDER; by "
+        "default what the checkpoint records",
+    )
     parser.add_argument("--no-overlays", action="store_true", help="draw no pictures")
     parser.add_argument(
         "--min-score",
@@ -67,12 +81,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(with_configuration(parser, with_weights(arguments)))
     if not args.weights and not args.config_file:
         parser.error("which model? give a checkpoint, or a configuration and MODEL.WEIGHTS")
-    keys = [path for path in args.input if _KEY.match(str(path)) and not path.exists()]
-    if keys:
-        parser.error(
-            f"--input takes {keys[0]} for an image: let another option, such as --output, stand "
-            "between --input and the KEY VALUE pairs"
-        )
+    images = [str(path) for path in args.input if not path.exists()]
+    for option, given in (("--input", images), ("--classes", args.classes or [])):
+        keys = [text for text in given if _KEY.match(text)]
+        if keys:
+            what = "an image" if option == "--input" else "a label"
+            parser.error(
+                f"{option} takes {keys[0]} for {what}: let another option, such as --output, stand "
+                f"between {option} and the KEY VALUE pairs"
+            )
+    if args.vectors and not args.classes:
+        parser.error("--vectors are those of --classes, of which there are none")
     return args
 
 
@@ -97,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         predictor = load(args.weights, args.config_file or "", args.overrides)
     else:
         predictor = Predictor(load_config(args.config_file, args.overrides))
+    if args.classes:
+        predictor = predictor.with_classes(args.classes, args.vectors)
     unreadable = predict_files(
         predictor,
         images,

@@ -67,6 +67,11 @@ def check_names(cfg: CfgNode, training: bool, unseen: bool = False) -> tuple[str
         raise InputError("DATASETS.TRAIN is empty; name the data set to train on")
     names = tuple(dict.fromkeys((*train, *cfg.DATASETS.TEST)))
     split = split_of(names)
+    if training and not split.seen:
+        raise InputError(
+            f"class split {split.name!r} has no seen class, so nothing can be trained; "
+            'declare at least one class "unseen": false'
+        )
     check_tasks(cfg, train, cfg.DATASETS.TEST)
     for name in train:
         if split.num_unseen and not unseen and not metadata_of(name).seen_only:

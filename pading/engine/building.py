@@ -6,7 +6,7 @@ from torch import Tensor
 from pading.data.catalogue import split_of
 from pading.models.base import SegmentationModel
 from pading.models.registry import build_model, model_class
-from pading.vocabulary.class_vectors import load_class_vectors
+from pading.vocabulary.class_vectors import load_class_vectors, vectors_source
 from pading.vocabulary.splits import ClassSplit
 
 
@@ -28,4 +28,8 @@ def configured_model(cfg: CfgNode) -> SegmentationModel:
     Raises:
         InputError: see :func:`configured_vocabulary`, :func:`pading.models.registry.build_model`.
     """
-    return build_model(cfg, *configured_vocabulary(cfg))
+    split, vectors = configured_vocabulary(cfg)
+    model = build_model(cfg, split, vectors)
+    if vectors is not None:
+        model.vectors_source = vectors_source(cfg.MODEL.CLASS_VECTORS)
+    return model

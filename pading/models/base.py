@@ -47,6 +47,10 @@ class SegmentationModel(LoadsWhole):
     unused_settings: ClassVar[Mapping[str, str]] = {}
     """Keys that its training has no use for, and why; any value but the default is refused."""
 
+    vectors_source: str = ""
+    """What made the class vectors, as :class:`~pading.vocabulary.class_vectors.ClassVectors` says
+    it; other labels go through the same."""
+
     pixel_mean: Tensor
     pixel_std: Tensor
     class_vectors: Tensor | None
@@ -165,8 +169,9 @@ class SegmentationModel(LoadsWhole):
         return {"model": ParameterGroups(groups_by_kind(self, cfg))}
 
     def described(self) -> dict[str, Any]:
-        """``split``: see :meth:`~pading.vocabulary.splits.ClassSplit.record`."""
-        return {"split": self.split.record()}
+        """What checkpoints carry beside weights: classes, and what made their vectors."""
+        source = {"vectors_source": self.vectors_source} if self.vectors_source else {}
+        return {"split": self.split.record(), **source}
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> list[str]:
         return other_vectors(checkpoint, self.class_vectors)
@@ -193,6 +198,23 @@ class SegmentationModel(LoadsWhole):
         raise InputError(
             f"{type(self).__name__} knows the classes that it was trained on, and takes none by "
             "name; give a model that learned from class vectors"
+        )
+
+    def encode_pixels(self, image: Tensor) -> Tensor:
+        """Embeddings of an image's pixels in the space of the class vectors.
+
+        Args:
+            image: (3, H, W) in [0, 255], any size.
+
+        Returns:
+            (d, H, W), unit vectors: their products with unit class vectors are cosines.
+
+        Raises:
+            InputError: it has no such embeddings.
+        """
+        raise InputError(
+            f"{type(self).__name__} gives pixels no embeddings in the space of the class vectors; "
+            "take a model that compares each pixel with them"
         )
 
     def forward(self, batch: Any) -> Any:

@@ -15,6 +15,7 @@ from pading.files import replacing, write_json
 from pading.models.base import SegmentationModel
 from pading.models.registry import build_model
 from pading.models.vocabulary_edits import class_vectors_of
+from pading.vocabulary.class_vectors import vectors_source
 from pading.vocabulary.splits import ClassSplit
 
 
@@ -57,6 +58,7 @@ def load_trained(
                 "a checkpoint that training wrote"
             )
     Checkpointer(model).load(path)
+    model.vectors_source = content.get("vectors_source") or _source_of_file(cfg)
     return cfg, model
 
 
@@ -87,7 +89,16 @@ def save_trained(cfg: CfgNode, model: SegmentationModel, output: str | Path) -> 
         write_json(split, model.split.record(), indent=1)
     except OSError as error:
         raise InputError(f"{output}: cannot write this checkpoint: {error.strerror}") from error
-    class_vectors_of(model, f"checkpoint {cfg.MODEL.WEIGHTS}").save(vectors)
+    source = model.vectors_source or f"checkpoint {cfg.MODEL.WEIGHTS}"
+    class_vectors_of(model, source).save(vectors)
     keys = ("MODEL.WEIGHTS", "DATASETS.SPLIT", "MODEL.CLASS_VECTORS")
     files = (output, split, vectors)
     return [text for key, file in zip(keys, files, strict=True) for text in (key, str(file))]
+
+
+def _source_of_file(cfg: CfgNode) -> str:
+    """What made the vectors of MODEL.CLASS_VECTORS, for earlier checkpoints; "": not known."""
+    try:
+        return vectors_source(cfg.MODEL.CLASS_VECTORS)
+    except InputError:  # the file of a training elsewhere; the vectors are in the checkpoint
+        return ""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pading.errors import InputError
 from pading.models.base import SegmentationModel
 from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
+from pading.vocabulary.prompts import PromptSet
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 from pading.vocabulary.text_encoders import TextEncoder, encode_classes
 
@@ -68,6 +69,38 @@ def add_classes(
     both = torch.cat((present.cpu().float(), torch.from_numpy(vectors.vectors)))
     rows = [*range(split.num_classes), *[None] * len(added)]
     return model.with_classes(grown, both, rows, seed)
+
+
+def replace_classes(model: Model, vectors: ClassVectors, seed: int = 0) -> Model:
+    """The model with these classes in the place of its own; the model itself stays as it is.
+
+    The id of a class is its place in the list. A class that the model knows keeps what was learned
+    of it; the others are unseen things.
+
+    Args:
+        model: learned from class vectors.
+        vectors: of all classes, by name, from the encoder that made the model's.
+        seed: of whatever is drawn to learn new ones.
+
+    Raises:
+        InputError: vectors of another width, and what ``with_classes`` refuses.
+    """
+    present = _vectors(model)
+    if vectors.width != present.shape[1]:
+        raise InputError(
+            f"the vectors of the labels have {vectors.width} numbers, those of the model "
+            f"{present.shape[1]}; use the encoder that made them"
+        )
+    known = {info.name: row for row, info in enumerate(model.split.classes)}
+    rows = [known.get(name) for name in vectors.names]
+    classes = tuple(
+        ClassInfo(place, name, True, True)
+        if row is None
+        else replace(model.split.classes[row], id=place)
+        for place, (name, row) in enumerate(zip(vectors.names, rows, strict=True))
+    )
+    split = ClassSplit(model.split.name, classes)
+    return model.with_classes(split, torch.from_numpy(vectors.vectors), rows, seed)
 
 
 def remove_classes(model: Model, names: Sequence[str]) -> Model:
@@ -155,16 +188,27 @@ def require_same_encoder(model: SegmentationModel, present: ClassVectors, what: 
 
 
 def vectors_by_encoder(
-    model: SegmentationModel, names: Sequence[str], encoder: TextEncoder, source: str
+    model: SegmentationModel,
+    names: Sequence[str],
+    encoder: TextEncoder,
+    source: str,
+    prompts: PromptSet | None = None,
 ) -> ClassVectors:
     """Vectors of new names by an encoder, which must be the one that made the model's.
+
+    Args:
+        model: the model.
+        names: different names.
+        encoder: texts to numbers.
+        source: what the encoder is.
+        prompts: that the names are put into; by default ours.
 
     Raises:
         InputError: an empty or repeated name; another encoder.
     """
     probes = model.split.names[:: max(1, model.split.num_classes // _PROBES)]
-    made = encode_classes(names, encoder, source)
-    require_same_encoder(model, encode_classes(probes, encoder, source), source)
+    made = encode_classes(names, encoder, source, prompts)
+    require_same_encoder(model, encode_classes(probes, encoder, source, prompts), source)
     return made
 
 

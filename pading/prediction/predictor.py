@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
+from torch.nn import functional as F
 
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.config import check_settings, load_config
@@ -18,14 +19,15 @@ from pading.engine.building import configured_model
 from pading.engine.environment import check_device
 from pading.engine.setup import check_weights
 from pading.errors import InputError
+from pading.inference.windows import at_size
 from pading.models.base import SegmentationModel
+from pading.models.label_vectors import LabelVectors
 from pading.models.trained import load_trained, save_trained
-from pading.models.vocabulary_edits import add_classes, vectors_by_encoder
+from pading.models.vocabulary_edits import add_classes, replace_classes
 from pading.prediction.image_inputs import Channels, ImageLike, as_rgb
 from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
-from pading.vocabulary.text_sources import text_encoder
 
 # The masks of all queries are held at the size of the result: a photograph of 24 million pixels
 # would take ten gigabytes for them. Results of larger images are enlarged from this size.
@@ -110,6 +112,8 @@ class Predictor:
         self.prepare = Preparation(
             T.AugmentationList(build_augmentations(cfg, is_train=False)), cfg.INPUT.FORMAT
         )
+        self._label_vectors: dict[str, LabelVectors] = {}
+        self._last_asked: tuple[tuple[Sequence[str], str], Predictor] | None = None
 
     def __call__(self, image: ImageLike) -> Prediction:
         """The results of one image, without scores; see :meth:`predict`."""
@@ -121,6 +125,8 @@ class Predictor:
         images: ImageLike | Sequence[ImageLike],
         channels: Channels = "RGB",
         keep_scores: bool = True,
+        classes: Sequence[str] | None = None,
+        vectors: str = "",
     ) -> Any:
         """The results of an image, or of each of several. Safe from several threads.
 
@@ -129,13 +135,21 @@ class Predictor:
                 (H, W, 4), or a tensor (3, H, W); see :func:`as_rgb`.
             channels: order of an array's or tensor's colours, "RGB" or "BGR" (OpenCV's).
             keep_scores: keep what the results were chosen by, which takes memory.
+            classes: labels to choose from instead of the model's own, any texts; the id of each is
+                its place in the list. "other" is a label like any other.
+            vectors: where those of labels come from that the model does not know; see
+                :meth:`with_classes`.
 
         Returns:
             a :class:`~pading.prediction.result.Prediction`, or a list of them for a list.
 
         Raises:
-            InputError: an image that cannot be read, or whose values have no one meaning.
+            InputError: an image that cannot be read, or whose values have no one meaning; labels
+                that :meth:`with_classes` refuses.
         """
+        if classes is not None:
+            chosen = self._asked_for(classes, vectors)
+            return chosen.predict(images, channels, keep_scores)
         if isinstance(images, (list, tuple)):
             return [self.predict(image, channels, keep_scores) for image in images]
         single: Any = images
@@ -143,26 +157,87 @@ class Predictor:
         raw = self.infer(self.prepare(image), keep_scores)
         return finish(raw, self.split, image, name)
 
+    def with_classes(self, classes: ClassVectors | Sequence[str], vectors: str = "") -> "Predictor":
+        """A predictor that chooses from other labels, any texts; this one stays as it is.
+
+        Args:
+            classes: labels, the id of each being its place in the list; or vectors of all of them,
+                by the encoder that made the model's. Classes that the model knows keep what it
+                learned of them.
+            vectors: where those of other labels come from: a file of vectors (``.npz``), or a text
+                encoder ("minilm", "openclip:MODEL:WEIGHTS", "openclip:FOLDER"); by default the
+                encoder that the checkpoint records.
+
+        Raises:
+            InputError: a label that is empty, there twice or too long for the encoder; an encoder
+                that is not installed, or not the one that made the model's vectors; a file that
+                lacks a label; a model that knows the classes that it was trained on alone.
+        """
+        made = classes if isinstance(classes, ClassVectors) else self._vectors_of(classes, vectors)
+        return Predictor(self.cfg, replace_classes(self.model, made))
+
+    def _vectors_of(self, labels: Sequence[str], source: str) -> ClassVectors:
+        """Vectors of labels; what is loaded and encoded for them is kept."""
+        if source not in self._label_vectors:
+            self._label_vectors[source] = LabelVectors(self.model, source)
+        return self._label_vectors[source](labels)
+
+    def _asked_for(self, classes: Sequence[str], vectors: str) -> "Predictor":
+        """The predictor of some labels; the last one is kept for the next image."""
+        wanted = (classes if isinstance(classes, str) else tuple(classes), vectors)
+        last = self._last_asked  # another thread may put its own there
+        if last is None or last[0] != wanted:
+            last = wanted, self.with_classes(*wanted)
+            self._last_asked = last
+        return last[1]
+
+    def encode_pixels(
+        self,
+        image: ImageLike,
+        channels: Channels = "RGB",
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        """Embeddings of an image's pixels in the space of the class vectors.
+
+        Args:
+            image: as in :meth:`predict`; the model looks at it as it does there.
+            channels: as in :meth:`predict`.
+            size: height and width of the result; by default the image's (above four million pixels
+                that at which the model looks), which takes 4 d bytes per pixel.
+
+        Returns:
+            (d, H, W) float32, unit vectors.
+
+        Raises:
+            InputError: an image that cannot be read; a model that has no such embeddings.
+        """
+        pixels, _ = as_rgb(image, channels)
+        inputs = self.prepare(pixels)
+        found = self.model.encode_pixels(inputs["image"].to(self.model.device))
+        wanted = size or (inputs["height"], inputs["width"])
+        if tuple(found.shape[-2:]) != wanted:
+            found = F.normalize(at_size(found[None], wanted)[0], dim=0)
+        return found.float().cpu().numpy()
+
     def add_classes(
         self,
         names: ClassVectors | Sequence[str] = (),
         stuff: Sequence[str] = (),
-        encoder: str = "minilm",
+        encoder: str = "",
     ) -> "Predictor":
         """A predictor that knows more classes, by their names; this one stays as it is.
 
         Args:
             names: new things; or vectors of all new classes, by the encoder that made the model's.
             stuff: new stuff; of vectors, those that are stuff.
-            encoder: makes vectors of names; it must be the one that made the model's.
+            encoder: makes vectors of names; by default the one that the checkpoint records.
 
         Raises:
             InputError: what :func:`pading.models.vocabulary_edits.add_classes` refuses, another
                 encoder, or one that is not installed.
         """
         if not isinstance(names, ClassVectors):
-            words = [*names, *stuff]
-            names = vectors_by_encoder(self.model, words, *text_encoder(encoder))
+            names = self._vectors_of([*names, *stuff], encoder)
         return Predictor(self.cfg, add_classes(self.model, names, stuff))
 
     def save(self, path: str) -> list[str]:

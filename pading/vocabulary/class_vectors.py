@@ -185,6 +185,17 @@ def load_class_vectors(
         raise InputError(f"class vectors {name_or_path}, split {split.name!r}: {error}") from error
 
 
+def vectors_source(name_or_path: str | Path) -> str:
+    """What made the vectors of :func:`load_class_vectors`, as :class:`ClassVectors` says it.
+
+    Raises:
+        InputError: what :func:`read_class_vectors` refuses.
+    """
+    if Path(name_or_path).suffix == ".txt":
+        return _word2vec_source(name_or_path)
+    return read_class_vectors(name_or_path).source
+
+
 def read_word2vec_text(path: str | Path, split: ClassSplit) -> ClassVectors:
     """Read a word2vec text file as published with ZSI and later systems.
 
@@ -220,9 +231,13 @@ def read_word2vec_text(path: str | Path, split: ClassSplit) -> ClassVectors:
         raise InputError(f"{path}: this word2vec text file is empty")
     vectors = np.ascontiguousarray(np.array(rows, np.float32).T[1:])
     try:
-        return ClassVectors(split.names, vectors, f"word2vec text file {Path(path).name}")
+        return ClassVectors(split.names, vectors, _word2vec_source(path))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _word2vec_source(path: str | Path) -> str:
+    return f"word2vec text file {Path(path).name}"
 
 
 def _read_entries(path: Path) -> dict[str, np.ndarray]:

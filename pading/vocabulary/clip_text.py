@@ -24,7 +24,7 @@ from pading.vocabulary.clip_files import (
     read_folder,
 )
 from pading.vocabulary.clip_names import text_tower
-from pading.vocabulary.text_encoders import TextEncoder
+from pading.vocabulary.text_encoders import TextEncoder, too_long
 
 _BATCH = 256
 # open_clip builds both towers; the image tower of a text encoder is as small as it takes.
@@ -158,10 +158,7 @@ class Tokenizer:
         for text in texts:
             count = self._count(text)
             if count > self.length:
-                raise InputError(
-                    f"{text!r} has {count} tokens, but the text encoder reads {self.length}; "
-                    "give a shorter name"
-                )
+                raise InputError(too_long(text, count, self.length))
         return self._tokens(list(texts))
 
 

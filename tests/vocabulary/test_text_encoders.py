@@ -87,3 +87,5 @@ def test_minilm_makes_what_is_shipped(shipped: str, monkeypatch: pytest.MonkeyPa
     made = encode_classes(vectors.names, encoder, source)
     assert made.source == vectors.source
     np.testing.assert_allclose(made.vectors, vectors.vectors, atol=1e-4)
+    with pytest.raises(InputError, match="'word word .* has 302 tokens, but .* reads 256"):
+        encoder(["word " * 300])

@@ -243,14 +243,6 @@ class LSeg(PixelClassifier):
 
     @torch.no_grad()
     def encode_pixels(self, image: Tensor) -> Tensor:
-        """Embeddings of an image's pixels in the space of the texts.
-
-        Args:
-            image: (3, H, W) in [0, 255], any size.
-
-        Returns:
-            (D, H, W), unit vectors.
-        """
         pixels, _ = self.preprocess([{"image": image}])
         padded = self._padded(pixels)
         found = self.comparison.embeddings(

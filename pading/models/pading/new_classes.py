@@ -55,6 +55,11 @@ def with_classes(
             "the model's memory of real embeddings is empty, and classes are learned against it; "
             "train stage 2 from these weights for some steps"
         )
+    if None in rows and not split.seen:
+        raise InputError(
+            "new classes are learned beside those that it was trained on, of which none is left; "
+            "keep at least one seen class"
+        )
     grown = copy.deepcopy(model)
     grown.split = split
     present = dict(grown.named_parameters()) | dict(grown.named_buffers())

@@ -22,8 +22,10 @@ from pading.models.pading import new_classes as classes
 from pading.models.trained import load_trained, save_trained
 from pading.models.vocabulary_edits import (
     add_classes,
+    class_vectors_of,
     remove_classes,
     rename_classes,
+    replace_classes,
     similar_classes,
     vectors_by_encoder,
     vectors_by_file,
@@ -254,6 +256,21 @@ def test_from_python_on_a_predictor(
     assert bigger(np.zeros((48, 64, 3), np.uint8)).panoptic.ids.shape == (48, 64)
     biggest = bigger.add_classes(vectors_for(("owl",), rng))
     assert biggest.split.names == (*SPLIT.names, *NEW, "owl")
+
+
+def test_a_list_of_known_and_new_classes(
+    trained: SegmentationModel, rng: torch.Generator, few_steps: None
+) -> None:
+    known = class_vectors_of(trained, "").select(["dog", "cat"]).numpy()
+    new = vectors_for(["hedgehog"], rng)
+    both = ClassVectors(("dog", "cat", *new.names), np.concatenate((known, new.vectors)), "")
+    asked = replace_classes(trained, both)
+    assert [info.id for info in asked.split.classes] == [0, 1, 2]
+    assert [info.unseen for info in asked.split.classes][-1]
+    rows = [SPLIT.names.index(name) for name in ("dog", "cat")]
+    assert torch.equal(asked.classifier.weight[:2], trained.classifier.weight[rows])
+    with pytest.raises(InputError, match="keep at least one seen class"):
+        replace_classes(trained, new)
 
 
 def test_the_encoder_must_be_the_models(trained: SegmentationModel, rng: torch.Generator) -> None:
