@@ -21,6 +21,7 @@ from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
 from pading.inference.settings import InferenceSettings
 from pading.layers.precision import autocast
+from pading.models.other_vectors import other_vectors, vectors_hint
 from pading.models.parameter_groups import ParameterGroups, groups_by_kind
 from pading.structures import ImageSizes
 from pading.vocabulary.splits import ClassSplit
@@ -284,24 +285,3 @@ class SegmentationModel(LoadsWhole):
     def results(self, outputs: Any, sizes: ImageSizes) -> list[dict]:
         """Results of what :meth:`network` gave, in Detectron2's formats."""
         raise NotImplementedError
-
-
-def other_vectors(checkpoint: Mapping[str, Any], ours: Tensor | None) -> list[str]:
-    """A warning where a checkpoint holds other class vectors: they are what it was trained with."""
-    theirs = checkpoint["model"].get("class_vectors")
-    if theirs is None or ours is None or theirs.equal(ours.to(theirs)):
-        return []
-    return [
-        "its class vectors are others than those of MODEL.CLASS_VECTORS, which do not count: the "
-        "weights were trained with theirs"
-    ]
-
-
-def vectors_hint(name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
-    """What class vectors of another shape hint at; "" for other tensors."""
-    if name != "class_vectors":
-        return ""
-    return (
-        f"it was trained with class vectors of shape {theirs}, but MODEL.CLASS_VECTORS gives "
-        f"{ours}: use the vectors that it was trained with"
-    )

@@ -22,8 +22,9 @@ from pading.inference.semantic import semantic_inference
 from pading.layers.pixel_decoder import PixelDecoder
 from pading.layers.transformer_decoder import TransformerDecoder
 from pading.losses.set_criterion import SetCriterion
-from pading.models.base import SegmentationModel, other_vectors
+from pading.models.base import SegmentationModel
 from pading.models.class_head import CLASS_HEAD, check_rows, head_classes, head_hint
+from pading.models.other_vectors import other_vectors
 from pading.models.parameter_groups import ParameterGroups, groups_by_kind
 from pading.models.segmenter_checks import check_segmenter
 from pading.structures import ImageSizes, MaskTargets, QueryPredictions, prepare_targets

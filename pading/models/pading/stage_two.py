@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.data.batches import Batches
-from pading.models.base import vectors_hint
 from pading.models.class_head import head_hint
 from pading.models.mask2former import Mask2Former
+from pading.models.other_vectors import vectors_hint
 from pading.models.pading.disentanglement import Disentangler
 from pading.models.pading.generator import build_generator
 from pading.models.pading.memory import EmbeddingMemory
