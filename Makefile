@@ -12,7 +12,7 @@ FORMATTED := $(OP_SOURCES) $(wildcard tests/ops/cuda_on_cpu/*)
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
-.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip test lint format docs clean FORCE
+.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip test browser lint format docs clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make demo-zegclip   ZegCLIP on them: a tiny CLIP, then ZegCLIP, self-training, evaluate"
 	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
+	@echo "make browser   Chromium for the tests of pages, where this is root (make test does it too)"
 	@echo "make soak      kill and resume both stages again and again (about ten minutes on two cores)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
 	@echo "make format    let ruff and clang-format rewrite the sources"
@@ -47,8 +48,14 @@ demo-zegclip: install
 ablation: install
 	$(BIN)/python tools/ablation.py --weights output/demo/pretrained_weight_panoptic.pth $(ABLATION_ARGS)
 
-test: install
+test: install browser
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What opens the page and the reports in the tests; they are skipped with a word without it.
+browser:
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null \
+	  || { [ "$$(id -u)" = 0 ] && { apt-get update -qq; apt-get install -y -qq chromium; } > /dev/null 2>&1; } \
+	  || echo "no Chromium: tests in a browser are skipped (Debian: apt-get install chromium)"
 
 soak: install
 	$(BIN)/python tools/soak.py

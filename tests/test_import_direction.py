@@ -29,6 +29,7 @@ ROOMS = (
     "evaluation",
     "visualize",
     "prediction",
+    "reports",
     "commands",
 )
 

@@ -67,7 +67,7 @@ def main() -> None:
         output / "PADing" / "model_final.pth",
     )
     train = (_TOOLS / "train_net.py", "--num-gpus", 1, "--config-file")
-    settings = ("SEED", args.seed, *args.overrides)
+    settings = ("SEED", args.seed, "TEST.REPORT", True, *args.overrides)
 
     run(_TOOLS.parent / "datasets" / "prepare_shapes.py")
     run(*train, configs / "pretrain.yaml", "OUTPUT_DIR", pretrained.parent, *settings)
@@ -87,13 +87,15 @@ def main() -> None:
         run(*train, configs / "PADing.yaml", "--eval-only", *plain, *stage2, fine_tuned)
         runs["zsi"] = scores_of(output / "zsi", truth)
 
+    report = output / "report.html"
+    run(_TOOLS / "report.py", fine_tuned.parent, pretrained.parent, "--output", report)
     minutes = (time.monotonic() - start) / 60
     results = write_results(output / "results.json", runs, minutes)
     print(f"\n{truth.name}, per cent:")
     for task in runs["after stage 2"]:
         shown = {name: only(scores[task], _SHOWN[args.task]) for name, scores in runs.items()}
         print(f"\n{task}\n\n{comparison_table(shown)}")
-    print(f"\nresults   {results}")
+    print(f"\nresults   {results}\nreport    {report}")
     if args.task == "panoptic":
         picture = output / "scenes.png"
         draw_scenes(predictions_of(fine_tuned.parent, truth), truth, picture, args.scenes)

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train or evaluate a model",
     "predict": "predict on images of your own",
     "evaluate": "score stored predictions",
+    "report": "show what a run found, as a page that opens anywhere",
     "convert": "convert a checkpoint of stage 1 for stage 2",
     "add-classes": "add classes to a trained model by their names",
     "vectors": "make class vectors out of class names",

@@ -9,13 +9,15 @@ The configuration is the first argument or that of --config-file. Options come n
 last; they override the configuration.
 
 OUTPUT_DIR gets model_final.pth, metrics.json, run.json and, for every data set that is scored,
-inference/NAME/results.json. A table of scores is printed too; pading evaluate --help shows one.
+inference/NAME/results.json; with TEST.REPORT True, report.html too. A table of scores is printed;
+pading evaluate --help shows one.
 
 A run that is asked to stop (SIGTERM, Ctrl-C) writes a checkpoint and exits with status 75: start it
 again with --resume.
 """
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +38,9 @@ from pading.engine.setup import setup
 from pading.engine.trainer import Trainer
 from pading.evaluation.evaluator import ReportingEvaluators
 from pading.evaluation.evaluators import build_evaluator
+from pading.reports.html_report import write_report
+
+logger = logging.getLogger(__name__)
 
 
 class EvaluatingTrainer(Trainer):
@@ -57,6 +62,7 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
         )
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         EvaluatingTrainer.test(cfg, model)
+        report(cfg)
         return
     interruption = Interruption()
     with interruption.handled():
@@ -67,6 +73,13 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
         except Interrupted:
             comm.synchronize()  # the launcher ends all processes when the first one has stopped
             raise
+    report(cfg)
+
+
+def report(cfg: CfgNode) -> None:
+    """Write the report of what was scored, where TEST.REPORT asks for one (main process)."""
+    if cfg.TEST.REPORT and cfg.DATASETS.TEST and comm.is_main_process():
+        logger.info("The report is %s", write_report(cfg.OUTPUT_DIR))
 
 
 def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Keys of training and testing."""
 
 from pading.config.key import (
+    ANY,
     ASCENDING,
     COUNT,
     DROPOUT,
@@ -127,6 +128,12 @@ SOLVER_KEYS = (
         METRIC,
         'The result that model_best.pth has most of, such as "panoptic_seg/PQ"; "" keeps no '
         "best model.",
+    ),
+    Key(
+        "TEST.REPORT",
+        False,
+        ANY,
+        "Write OUTPUT_DIR/report.html of an evaluation: scores, classes, images, curves.",
     ),
     Key("OUTPUT_DIR", THEIRS, TEXT, "Folder of the run."),
 )

@@ -10,7 +10,7 @@ from pading.evaluation.average_precision import InstanceEvaluator
 from pading.evaluation.evaluator import ReportingEvaluators, TaskEvaluator
 from pading.evaluation.fold_scores import FoldEvaluator
 from pading.evaluation.panoptic_quality import PanopticEvaluator
-from pading.evaluation.pixel_scores import SemanticEvaluator
+from pading.evaluation.semantic_evaluator import SemanticEvaluator
 from pading.vocabulary.fold_splits import OTHERS
 
 
@@ -37,7 +37,7 @@ def build_evaluator(
     if wanted["panoptic"]:
         evaluators.append(PanopticEvaluator(dataset_name, folder))
     if wanted["semantic"]:
-        evaluators.append(SemanticEvaluator(metadata.split))
+        evaluators.append(SemanticEvaluator(metadata.split, folder))
         if OTHERS in metadata.split.names and metadata.split.unseen:
             evaluators.append(FoldEvaluator(metadata.split))
     if wanted["instance"]:

@@ -15,9 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pading.data.images import read_label_map, read_panoptic_png, segment_ids
-from pading.data.masks import IGNORE_LABEL, semantic_labels, semantic_map, widened
+from pading.data.masks import IGNORE_LABEL, semantic_map, widened
 from pading.errors import InputError
-from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic_quality import check_images, read_annotations
 from pading.vocabulary.splits import ClassSplit
@@ -210,23 +209,3 @@ def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit
         path = Path(folder) / annotation["file_name"]
         readers[str(image_id)] = partial(read, str(path), segments)
     return LabelMaps(readers)
-
-
-class SemanticEvaluator(TaskEvaluator):
-    """Scores the model's ``sem_seg`` (K x H x W) against the labels of each image's own files.
-
-    Args:
-        split: the classes.
-    """
-
-    def __init__(self, split: ClassSplit) -> None:
-        super().__init__()
-        self._split = split
-
-    def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> np.ndarray:
-        labels = semantic_labels(image)
-        guess = output["sem_seg"].argmax(dim=0).cpu().numpy()
-        return count_pixels(labels, guess, self._split.num_classes)
-
-    def score(self, records: Mapping[Any, Any]) -> tuple[Scores, ...]:
-        return (summarise_pixels(sum(records.values()), self._split),)

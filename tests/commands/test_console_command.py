@@ -15,6 +15,7 @@ TOOLS = {
     "train": "train_net",
     "predict": "predict",
     "evaluate": "evaluate_predictions",
+    "report": "report",
     "convert": "preprocess_pretrained_weight",
     "add-classes": "add_classes",
     "vectors": "build_class_vectors",

@@ -13,12 +13,12 @@ from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.evaluation.groups import Scores
 from pading.evaluation.pixel_scores import (
-    SemanticEvaluator,
     archive_labels,
     folder_labels,
     panoptic_labels,
     score_semantic,
 )
+from pading.evaluation.semantic_evaluator import SemanticEvaluator
 from pading.vocabulary.splits import ClassSplit, load_split
 from tests.evaluation.panoptic_set import PanopticSet
 
@@ -51,9 +51,11 @@ class TestGolden:
         predicted = archive_labels(shared / "golden/evaluation/semantic_pred.npz")
         self.check(score_semantic(truth, predicted, coco), shared)
 
-    def test_from_model_outputs(self, shared: Path, sample: Path, coco: ClassSplit) -> None:
+    def test_from_model_outputs(
+        self, shared: Path, sample: Path, coco: ClassSplit, tmp_path: Path
+    ) -> None:
         predicted = archive_labels(shared / "golden/evaluation/semantic_pred.npz")
-        evaluator = SemanticEvaluator(coco)
+        evaluator = SemanticEvaluator(coco, tmp_path)
         evaluator.reset()
         for annotation in json.loads((sample / "panoptic.json").read_text())["annotations"]:
             segments = [

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from pading.evaluation.average_precision import InstanceEvaluator
 from pading.evaluation.evaluator import ReportingEvaluators
 from pading.evaluation.panoptic_quality import PanopticEvaluator
-from pading.evaluation.pixel_scores import SemanticEvaluator
+from pading.evaluation.semantic_evaluator import SemanticEvaluator
 from pading.vocabulary.splits import ClassSplit
 from tests.evaluation.panoptic_set import PanopticSet, outputs_of
 
@@ -83,7 +83,7 @@ def outputs(prediction: PanopticSet, split: ClassSplit, seed: int) -> list[dict[
 def evaluate(dataset: str, split: ClassSplit, folder: Path, images: list, outputs: list) -> dict:
     tasks = (
         PanopticEvaluator(dataset, folder),
-        SemanticEvaluator(split),
+        SemanticEvaluator(split, folder),
         InstanceEvaluator(dataset, folder),
     )
     evaluators = ReportingEvaluators(tasks, dataset, split, folder)
@@ -114,5 +114,6 @@ def test_two_processes_equal_one(
     # Forked, so that the data set is registered there too; neither process computes with torch.
     arguments = (2, dataset, split, together, (inputs, outputs))
     mp.start_processes(evaluate_share, arguments, nprocs=2, start_method="fork")
-    for name in ("results.json", "panoptic_predictions.json", "instance_predictions.json"):
+    kept = [f"{task}_predictions.json" for task in ("panoptic", "semantic", "instance")]
+    for name in ("results.json", *kept):
         assert (together / name).read_text() == (alone / name).read_text()

@@ -11,6 +11,7 @@ import demo
 import pytest
 
 from pading.vocabulary.splits import load_split
+from tests.browsing import BrowserPage
 from tests.runs import TINY, run
 
 pytestmark = pytest.mark.usefixtures("tiny_scenes")
@@ -36,6 +37,18 @@ def run_demo(task: str, output: Path, *more: str) -> dict[str, Any]:
     return json.loads((output / "results.json").read_text())
 
 
+def check_report(browser: Any, path: Path, images: int) -> None:
+    """It opens from disk, without an error and without asking for another file."""
+    assert path.stat().st_size < 20e6
+    with BrowserPage(browser) as page:
+        page.goto(path.as_uri())
+        shown = page.locator("img")
+        assert shown.count() >= 3 * images
+        assert all(shown.nth(n).evaluate("i => i.naturalWidth") for n in range(shown.count()))
+        assert page.get_by_role("rowheader", name="harmonic").first.is_visible()
+        assert page.get_by_role("columnheader", name="pretrain").first.is_visible()
+
+
 def figures(values: Any) -> Iterator[float]:
     for value in values.values():
         yield from figures(value) if isinstance(value, dict) else [value]
@@ -49,7 +62,7 @@ def check(scores: dict[str, Any], groups: set[str], metric: str) -> None:
         assert math.isfinite(value) and 0 <= value <= 100
 
 
-def test_panoptic_with_all_results_of_the_one_model(tmp_path: Path, capsys) -> None:
+def test_panoptic_with_all_results_of_the_one_model(tmp_path: Path, capsys, browser) -> None:
     results = run_demo("panoptic", tmp_path, *EVERYTHING)
     after = results["after_stage_2"]
     check(after["panoptic_seg"], {*GROUPS, "things", "stuff"}, "pq")
@@ -66,9 +79,10 @@ def test_panoptic_with_all_results_of_the_one_model(tmp_path: Path, capsys) -> N
     assert set(report["per_class"]) == {"panoptic_seg", "sem_seg", "segm", "bbox"}
     assert (tmp_path / "scenes.png").is_file()
     assert "before stage 2" in capsys.readouterr().out
+    check_report(browser, tmp_path / "report.html", images=9)
 
 
-def test_instance_in_both_settings(tmp_path: Path) -> None:
+def test_instance_in_both_settings(tmp_path: Path, browser) -> None:
     results = run_demo("instance", tmp_path)
     for task in ("segm", "bbox"):
         check(results["before_stage_2"][task], GROUPS, "ap50")
@@ -80,6 +94,7 @@ def test_instance_in_both_settings(tmp_path: Path) -> None:
     unseen = {split.classes[i].id for i in split.unseen}
     assert not categories(tmp_path / "PADing") <= unseen
     assert categories(tmp_path / "zsi") <= unseen
+    check_report(browser, tmp_path / "report.html", images=3)
 
 
 def categories(output: Path) -> set[int]:

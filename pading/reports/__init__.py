@@ -1,0 +1,1 @@
+"""Reports: what an evaluation found, as one HTML file that opens anywhere."""

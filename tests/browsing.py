@@ -1,0 +1,37 @@
+"""A page of the browser that fails the test on any error in its console, and on any request."""
+
+from types import TracebackType
+from typing import Any
+
+
+class BrowserPage:
+    """``with BrowserPage(browser) as page``: Playwright's page.
+
+    In the end no script may have failed, nothing may have been written to the console as an error,
+    and no request may have gone to any host but ``hosts``.
+    """
+
+    def __init__(self, browser: Any, hosts: tuple[str, ...] = (), **context: Any) -> None:
+        self._context = browser.new_context(**context)
+        self._hosts = hosts
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+
+    def __enter__(self) -> Any:
+        page = self._context.new_page()
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        return page
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._context.close()
+        if error is None:
+            assert self.errors == []
+            own = ("file:", "data:", "blob:", *(f"http://{host}" for host in self._hosts))
+            assert [url for url in self.requests if not url.startswith(own)] == []
