@@ -5,7 +5,7 @@ Each function takes ``where``, which names file and entry in the error.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pading.data.rle import check_rle
@@ -61,6 +61,51 @@ def check_segment_id(segment_id: int, where: str) -> None:
             f"{where}: the segment id {segment_id} is no colour of a panoptic PNG; "
             f"use ids from 1 to {_LARGEST_SEGMENT_ID}, where id = R + 256 G + 256^2 B"
         )
+
+
+def read_segments(
+    annotation: Mapping[str, Any], split: ClassSplit, where: str
+) -> Iterator[dict[str, int]]:
+    """What counts of a panoptic annotation's ``segments_info``: id, category_id and iscrowd.
+
+    Areas and boxes follow from the PNG.
+
+    Raises:
+        InputError: no list; an id twice or beyond the colours; a category outside the split.
+    """
+    met: set[int] = set()
+    for entry in field(annotation, "segments_info", list, where):
+        segment_id = field(entry, "id", int, f"{where}: a segment")
+        if segment_id in met:
+            raise InputError(
+                f"{where}: the segment id {segment_id} occurs twice; "
+                "give every segment of an image its own"
+            )
+        met.add(segment_id)
+        check_segment_id(segment_id, where)
+        place = f"{where}: segment {segment_id}"
+        category = category_of(entry, split, place)
+        yield {
+            "id": segment_id,
+            "category_id": category,
+            "iscrowd": crowd_flag(entry, place),
+        }
+
+
+def category_of(entry: Mapping[str, Any], split: ClassSplit, where: str) -> int:
+    """``category_id``.
+
+    Raises:
+        InputError: it is missing, or no class of the split.
+    """
+    category = field(entry, "category_id", int, where)
+    if category not in split.contiguous_id:
+        raise InputError(
+            f"{where}: category {category} is not in the class split {split.name!r}; "
+            "add it to the split, or leave it out of the annotations",
+            "outside the split",
+        )
+    return category
 
 
 def crowd_flag(entry: Mapping[str, Any], where: str) -> int:

@@ -13,12 +13,13 @@ from typing import Any
 
 from pading.data.annotation_checks import (
     below,
+    category_of,
     check_box,
     check_categories,
     check_image_id,
-    check_segment_id,
     check_segmentation,
     crowd_flag,
+    read_segments,
 )
 from pading.data.entry_files import Entry, OnError, each, list_folder, raise_error, with_files
 from pading.data.image_lists import listed_maps
@@ -222,34 +223,15 @@ def _segments(
     annotation: dict[str, Any], spec: DatasetSpec, split: ClassSplit, where: str
 ) -> list[dict[str, Any]]:
     segments = []
-    met: set[int] = set()
-    for entry in field(annotation, "segments_info", list, where):
-        segment_id = field(entry, "id", int, f"{where}: a segment")
-        if segment_id in met:
-            raise InputError(f"{where}: the segment id {segment_id} occurs twice")
-        met.add(segment_id)
-        check_segment_id(segment_id, where)
-        label = _contiguous(entry, spec, split, f"{where}: segment {segment_id}")
-        segments.append(
-            {
-                "id": segment_id,
-                "category_id": label,
-                "iscrowd": crowd_flag(entry, f"{where}: segment {segment_id}"),
-                "isthing": split.classes[label].isthing,
-            }
-        )
+    for segment in read_segments(annotation, split, where):
+        label = _contiguous(segment, spec, split, f"{where}: segment {segment['id']}")
+        isthing = split.classes[label].isthing
+        segments.append({**segment, "category_id": label, "isthing": isthing})
     return segments
 
 
 def _contiguous(entry: dict[str, Any], spec: DatasetSpec, split: ClassSplit, where: str) -> int:
-    category = field(entry, "category_id", int, where)
-    if category not in split.contiguous_id:
-        raise InputError(
-            f"{where}: category {category} is not in the class split {split.name!r}; "
-            "add it to the split, or leave it out of the annotations",
-            "outside the split",
-        )
-    label = split.contiguous_id[category]
+    label = split.contiguous_id[category_of(entry, split, where)]
     if spec.seen_only and split.classes[label].unseen:
         raise InputError(
             f"{where}: {split.classes[label].name!r} is an unseen class of {split.name!r}, and may "

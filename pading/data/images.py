@@ -26,6 +26,8 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
 )
+# How often Pillow's decoder multiplies grey values of fewer than 8 bits, by its raw mode.
+_GREY_FACTORS = {"L;2": 85, "L;4": 17}
 # Values that Pillow would cut off at 255 rather than scale.
 _MODES_OF_16_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _MODES_WITHOUT_RANGE = ("I", "F")
@@ -103,34 +105,51 @@ def read_panoptic_png(path: str) -> np.ndarray:
     """The colours of a COCO panoptic PNG, H x W x 3 uint8 (``segment_ids`` decodes them).
 
     Raises:
-        InputError: missing or damaged, or not an image of three colour channels of 8 bits.
+        InputError: missing or damaged, no PNG, or not of three colour channels of 8 bits.
     """
     with _opened(path) as image:
-        if image.mode != "RGB":
+        _require_png(path, image)
+        if image.mode not in ("RGB", "RGBA"):  # transparency leaves the colours as they are
             raise InputError(
                 f"{path}: a panoptic PNG codes segment ids as R + 256 G + 256^2 B, "
                 f"but the mode of this image is {image.mode}",
                 "corrupt",
             )
-        return np.asarray(image)
+        return np.asarray(image)[..., :3]
 
 
 def read_label_map(path: str) -> np.ndarray:
-    """A semantic label map, H x W uint8 or uint16, as wide as the file.
+    """A semantic label map, H x W uint8 or uint16: the values that the file stores.
+
+    Grey PNGs of 1, 2 and 4 bits hold values rather than shades, those with a palette its places.
 
     Raises:
-        InputError: missing or damaged, or not an image of one channel of 8 or 16 bits.
+        InputError: missing or damaged, no PNG, or not an image of one channel.
     """
     with _opened(path) as image:
+        _require_png(path, image)
+        tiles = getattr(image, "tile", ())  # how the decoder is going to read the file
+        raw_mode = tiles[0].args if tiles else None
         if image.mode in _MODES_OF_16_BITS:
             return np.asarray(image).astype(np.uint16)
-        if image.mode not in ("L", "P"):
+        if image.mode not in ("1", "L", "P"):
             raise InputError(
-                f"{path}: a label map has one channel of 8 or 16 bits (class indices; 255 or "
-                f"65535 for ignore), but the mode of this image is {image.mode}",
+                f"{path}: a label map has one channel of up to 16 bits (class ids or indices; 255 "
+                f"or, of 16 bits, 65535 for ignore), but the mode of this image is {image.mode}; "
+                "save it as a grey PNG",
                 "corrupt",
             )
-        return np.asarray(image)
+        return np.asarray(image).astype(np.uint8) // _GREY_FACTORS.get(str(raw_mode), 1)
+
+
+def _require_png(path: str, image: Image.Image) -> None:
+    """Labels survive no lossy format, and other lossless ones have several ways of holding them."""
+    if image.format != "PNG":
+        raise InputError(
+            f"{path}: is a {image.format} file, whatever its name; labels must be exact, so make "
+            "this file again as a PNG",
+            "corrupt",
+        )
 
 
 def segment_ids(colours: np.ndarray) -> np.ndarray:

@@ -6,17 +6,18 @@ Generalised (GZSI): all classes are scored together, and reported as seen, unsee
 
 import contextlib
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from pading.data.annotation_checks import (
+    category_of,
     check_box,
     check_categories,
     check_segmentation,
@@ -24,6 +25,7 @@ from pading.data.annotation_checks import (
     is_box,
 )
 from pading.data.coco_formats import coco_detections
+from pading.data.mask_geometry import box_of, compressed, is_same_box, refuse_other_boxes
 from pading.data.rle import check_rle
 from pading.data.tasks import Setting
 from pading.errors import InputError
@@ -32,6 +34,8 @@ from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic_quality import check_images
 from pading.files import field, read_json, write_json
 from pading.vocabulary.splits import ClassSplit
+
+_logger = logging.getLogger(__name__)
 
 MAX_DETECTIONS = 100
 _COCO_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -127,8 +131,10 @@ def _score(truth: COCO, detections: COCO, task: str, split: ClassSplit, setting:
 
 def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
     content = read_json(path)
-    for key in ("images", "annotations", "categories"):
+    for key in ("images", "annotations"):
         field(content, key, list, str(path))
+    # The split says what the classes are; a file that says so too must agree.
+    own = field(content, "categories", list, str(path)) if "categories" in content else []
     sizes: dict[Any, list[int]] = {}
     for index, image in enumerate(content["images"]):
         where = f"{path}: images[{index}]"
@@ -136,20 +142,36 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
         if image_id in sizes:
             raise InputError(f"{where}: the id {image_id} occurs twice; keep one of them")
         sizes[image_id] = [field(image, side, int, where) for side in ("height", "width")]
-    for index, category in enumerate(content["categories"]):
+    for index, category in enumerate(own):
         field(category, "id", int, f"{path}: categories[{index}]")
     check_categories(content, split, str(path))
+    annotations = []
+    differing: list[str] = []
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path}: annotations[{index}]"
         _check_entry(annotation, sizes, split, where)
-        for key, kind in (("bbox", list), ("area", (int, float))):
-            field(annotation, key, kind, where)
-        field(annotation, "iscrowd", int, where)
-        crowd_flag(annotation, where)
         size = sizes[annotation["image_id"]]
         check_box(annotation, size, where)
-        check_segmentation(annotation, size, where)
-    return content
+        mask = check_segmentation(annotation, size, where)
+        if not mask:  # polygons of fewer than three corners are left out, as in training
+            continue
+        box = box_of(mask, size)
+        if is_same_box(annotation.get("bbox", box), box):
+            box = annotation.get("bbox", box)  # exact where the pixels of RLE are rounded
+        else:
+            differing.append(where)
+        counted = {"iscrowd": crowd_flag(annotation, where), "segmentation": mask, "bbox": box}
+        # Objects of every size are scored, so that no area counts; pycocotools wants one.
+        annotations.append({**annotation, **counted, "area": 0})
+    if differing:
+        _logger.warning(
+            "%s: the bbox is not that of the mask, nor are those of %d others; "
+            "the boxes of the masks are scored",
+            differing[0],
+            len(differing) - 1,
+        )
+    categories = [{"id": info.id, "name": info.name} for info in split.classes]
+    return {**content, "annotations": annotations, "categories": categories}
 
 
 def _read_detections(
@@ -166,14 +188,17 @@ def _read_detections(
         _check_entry(entry, sizes, split, where)
         field(entry, "score", (int, float), where)
         mask = field(entry, "segmentation", dict, where)
-        check_rle(mask, sizes[entry["image_id"]], where)
-        box = entry["bbox"] if "bbox" in entry else coco_mask.toBbox(mask).tolist()
+        size = sizes[entry["image_id"]]
+        check_rle(mask, size, where)
+        measured = box_of(mask, size)
+        box = entry.get("bbox", measured)
         if not is_box(box):
             raise InputError(
                 f"{where}: the bbox {box!r:.80} is not [x, y, width, height] in pixels; "
                 "correct it, or leave it out: it follows from the mask"
             )
-        detections.append({**entry, "bbox": box})
+        refuse_other_boxes(box, measured, where)
+        detections.append({**entry, "segmentation": compressed(mask, size), "bbox": box})
     return detections
 
 
@@ -181,9 +206,7 @@ def _check_entry(entry: Any, images: Any, split: ClassSplit, where: str) -> None
     image_id = field(entry, "image_id", (int, str), where)
     if image_id not in images:
         raise InputError(f"{where}: image_id {image_id} is not among the images")
-    category = field(entry, "category_id", int, where)
-    if category not in split.contiguous_id:
-        raise InputError(f"{where}: category_id {category} is not in the split {split.name}")
+    category_of(entry, split, where)
 
 
 class InstanceEvaluator(TaskEvaluator):

@@ -20,9 +20,10 @@ from panopticapi.evaluation import PQStat, pq_compute_single_core
 from PIL import Image
 from tqdm import tqdm
 
-from pading.data.annotation_checks import below, check_segment_id
+from pading.data.annotation_checks import below, read_segments
 from pading.data.coco_formats import categories, panoptic_png, panoptic_segments
-from pading.data.images import require_size
+from pading.data.images import read_panoptic_png, require_size, segment_ids
+from pading.data.masks import panoptic_faults
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
@@ -69,6 +70,7 @@ def score_panoptic(
             return _score_empty(truth[image_id])
         pair = [(truth[image_id], predicted[image_id])]
         try:
+            _count_areas(truth[image_id], folders[0])
             return _compare(0, pair, *folders, categories)
         except (KeyError, OSError, SyntaxError) as error:
             files = _png_files(folders, pair[0])
@@ -104,6 +106,21 @@ def _summarise(stat: PQStat, split: ClassSplit) -> Scores:
         ],
         counts={"tp": tp, "fp": fp, "fn": fn},
     )
+
+
+def _count_areas(annotation: Mapping[str, Any], folder: Path) -> None:
+    """Set every segment's ``area`` to its pixels in the PNG: panopticapi believes a stored one.
+
+    Raises:
+        InputError: the PNG cannot be read; PNG and annotation disagree on the segments.
+    """
+    path = str(folder / annotation["file_name"])
+    ids, counts = np.unique(segment_ids(read_panoptic_png(path)), return_counts=True)
+    areas = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    for fault in panoptic_faults({**annotation, "pan_seg_file_name": path}, areas):
+        raise fault
+    for segment in annotation["segments_info"]:
+        segment["area"] = areas[segment["id"]]
 
 
 def _score_empty(truth: Mapping[str, Any]) -> PQStat:
@@ -150,32 +167,16 @@ def read_annotations(
     Raises:
         InputError: names file and entry: a key missing, an image twice, a category outside.
     """
-    segment_keys = ("id", "category_id", *(("area", "iscrowd") if ground_truth else ()))
     annotations: dict[Any, dict[str, Any]] = {}
     for index, entry in enumerate(field(read_json(path), "annotations", list, str(path))):
         where = f"{path}: annotations[{index}]"
         image_id = field(entry, "image_id", (int, str), where)
         if image_id in annotations:
             raise InputError(f"{where}: image_id {image_id} occurs twice; keep one of them")
-        annotations[image_id] = entry
         below("the folder of its PNG files", field(entry, "file_name", str, where), where)
         where += f" (image_id {image_id})"
-        met: set[int] = set()
-        for segment in field(entry, "segments_info", list, where):
-            for key in segment_keys:
-                field(segment, key, int, f"{where}: segments_info")
-            if segment["id"] in met:
-                raise InputError(
-                    f"{where}: the segment id {segment['id']} occurs twice; "
-                    "give every segment of an image its own"
-                )
-            met.add(segment["id"])
-            check_segment_id(segment["id"], where)
-            if segment["category_id"] not in split.contiguous_id:
-                raise InputError(
-                    f"{where}: segment {segment['id']} has category_id {segment['category_id']}, "
-                    f"which is not in the split {split.name}"
-                )
+        segments = list(read_segments(entry, split, where))
+        annotations[image_id] = {**entry, "segments_info": segments} if ground_truth else entry
     return annotations
 
 
@@ -192,11 +193,11 @@ def _png_size(path: Path) -> tuple[int, int]:
     """Height and width of a PNG with ids in its colours, from its header."""
     try:
         with Image.open(path) as image:
-            mode, (width, height) = image.mode, image.size
+            kind, mode, (width, height) = image.format, image.mode, image.size
     except OSError as error:
         raise InputError(f"{path}: is missing or no image ({error}); write it again") from error
-    if mode not in ("RGB", "RGBA"):
-        raise InputError(f"{path}: has mode {mode}; panoptic ids are stored in an RGB PNG")
+    if kind != "PNG" or mode not in ("RGB", "RGBA"):
+        raise InputError(f"{path}: is {kind} of mode {mode}; panoptic ids are stored in an RGB PNG")
     return height, width
 
 

@@ -122,6 +122,65 @@ def test_ids_of_the_ground_truth_do_not_matter(
         assert scores.flat() == pytest.approx(dict.fromkeys(scores.flat(), 100))
 
 
+@pytest.mark.parametrize("key", ["area", "bbox", "iscrowd", "categories"])
+def test_what_follows_from_the_rest_may_be_missing(score, detections, truth: Path, key) -> None:
+    content = json.loads(truth.read_text())
+    content.pop(key, None)
+    for annotation in content["annotations"]:
+        annotation.pop(key, None)
+    truth.write_text(json.dumps(content))
+    for scores in score(detections):
+        assert scores.flat() == pytest.approx(dict.fromkeys(scores.flat(), 100))
+
+
+def _as_runs(code: dict[str, Any]) -> dict[str, Any]:
+    flat = coco_mask.decode(code).flatten(order="F")
+    ends = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
+    return {**code, "counts": np.diff(ends).tolist()}
+
+
+def test_boxes_of_the_masks_count(score, detections, truth: Path, caplog) -> None:
+    content = json.loads(truth.read_text())
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [1, 1, 4, 4]
+    truth.write_text(json.dumps(content))
+    with caplog.at_level(logging.WARNING):
+        for scores in score(detections):
+            assert scores.flat() == pytest.approx(dict.fromkeys(scores.flat(), 100))
+    assert r"annotations[0]: the bbox is not that of the mask" in caplog.text
+
+
+def test_detected_boxes_of_corners_are_refused(score, detections) -> None:
+    for detection in detections:
+        detection["bbox"] = [10, 12, 12, 14]  # loose
+    score(detections)
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[12:24, 14:30] = True
+    detections[0].update(segmentation=code_of(mask), bbox=[14, 12, 30, 24])
+    with pytest.raises(InputError, match="detection 0 .*two corners"):
+        score(detections)
+
+
+def test_run_lengths_without_a_box(score, detections) -> None:
+    for detection in detections:
+        detection["segmentation"] = _as_runs(detection["segmentation"])
+    for scores in score(detections):
+        assert scores.flat() == pytest.approx(dict.fromkeys(scores.flat(), 100))
+
+
+def test_polygons_of_two_corners_are_left_out(score, detections, truth: Path) -> None:
+    content = json.loads(truth.read_text())
+    first, second = content["annotations"][:2]
+    x, y, width, height = first["bbox"]
+    outline = [x, y, x + width, y, x + width, y + height, x, y + height]
+    first["segmentation"] = [[x, y, x + 5, y + 5], outline]
+    second["segmentation"] = [[x, y, x + 5, y + 5], [x, y]]
+    truth.write_text(json.dumps(content))
+    del detections[1]
+    for scores in score(detections):
+        assert scores.flat() == pytest.approx(dict.fromkeys(scores.flat(), 100))
+
+
 def test_a_missed_class_scores_0(score, detections) -> None:
     segm, _ = score(detections[:3])
     assert segm.flat()["AP50_seen"] == pytest.approx(100)
@@ -170,7 +229,7 @@ def _break_mask(detection: dict[str, Any]) -> None:
     ("spoil", "message"),
     [
         (_update(image_id=77), "image_id 77"),
-        (_update(category_id=4), "category_id 4"),
+        (_update(category_id=4), "category 4"),
         (_update(score="high"), "score"),
         (_update(bbox=[1, 2, 3]), "bbox"),
         (_update(segmentation=[[1, 2, 3, 4, 5, 6]]), "segmentation"),
@@ -190,7 +249,7 @@ def test_bad_ground_truth(score, detections, truth: Path) -> None:
     content = json.loads(truth.read_text())
     content["annotations"][1]["category_id"] = 4
     truth.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"truth.json: annotations\[1\]: category_id 4"):
+    with pytest.raises(InputError, match=r"truth.json: annotations\[1\]: category 4"):
         score(detections)
     content["images"].append(content["images"][0])
     truth.write_text(json.dumps(content))

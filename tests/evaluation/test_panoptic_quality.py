@@ -89,6 +89,19 @@ def test_the_truth_scores_100(ground_truth: PanopticSet, split: ClassSplit) -> N
     assert scores.groups["all"]["PQ"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("area", [7, 0, "660", None, 660.0])
+def test_declared_areas_do_not_count(
+    ground_truth: PanopticSet, split: ClassSplit, area: object
+) -> None:
+    expected = score(ground_truth, ground_truth, split).flat()
+    content = ground_truth.load()
+    for annotation in content["annotations"]:
+        for segment in annotation["segments_info"]:
+            segment["area"] = area
+    ground_truth.save(content)
+    assert score(ground_truth, ground_truth, split).flat() == pytest.approx(expected, nan_ok=True)
+
+
 def test_missing_predictions_count_as_empty(
     ground_truth: PanopticSet,
     split: ClassSplit,
@@ -136,7 +149,7 @@ def _set_image_id(value: int) -> Callable[[dict[str, Any]], None]:
     [
         (_set_image_id(77), "image_id 77 is not in"),
         (_set_image_id(1), r"annotations\[2\]: image_id 1 occurs twice"),
-        (_set_segment("category_id", 4), r"annotations\[2\] \(image_id 3\).*category_id 4"),
+        (_set_segment("category_id", 4), r"annotations\[2\] \(image_id 3\).*category 4"),
         (_set_segment("id", 50), "segment with ID 2 is presented in PNG"),
         (_drop_segment, "segment with ID 4 is presented in PNG"),
         (lambda content: _annotation(content).pop("segments_info"), "segments_info"),
