@@ -5,6 +5,8 @@ Each function takes ``where``, which names file and entry in the error.
 
 import math
 import os
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -122,25 +124,51 @@ def crowd_flag(entry: Mapping[str, Any], where: str) -> int:
     return int(flag)
 
 
-def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -> None:
-    """Refuse a file whose own names of the categories are those of other classes of the split.
+def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -> list[str]:
+    """Compare a file's own categories, where it lists them, with the classes of the split.
+
+    Returns:
+        a sentence for every category that the file calls by a name that no class of the split has,
+        which is for people to judge: names may be other words for the same.
 
     Raises:
-        InputError: names the category.
+        InputError: a category has the name of another class, whatever the case, or is a thing in
+            one and stuff in the other; what is no list of categories.
     """
-    ids = {info.name: info.id for info in split.classes}
-    categories = content.get("categories", ())
-    for category in categories if isinstance(categories, list) else ():
-        if not isinstance(category, dict):
+    if "categories" not in content:
+        return []  # they follow from the split
+    owners = {_folded(info.name): info for info in split.classes}
+    notes = []
+    for number, category in enumerate(field(content, "categories", list, path)):
+        where = f"{path}: category {number} (counted from 0)"
+        class_id = field(category, "id", int, where)
+        if class_id not in split.contiguous_id:
             continue
-        number, name = category.get("id"), category.get("name")
-        if not isinstance(name, str) or not isinstance(number, int):
-            continue
-        if number in split.contiguous_id and ids.get(name, number) != number:
+        info = split.classes[split.contiguous_id[class_id]]
+        name = field(category, "name", str, where) if "name" in category else info.name
+        owner = owners.get(_folded(name), info)
+        if owner != info:
             raise InputError(
-                f"{path}: category {number} is {name!r}, which is class {ids[name]} in the class "
+                f"{path}: category {class_id} is {name!r}, which is class {owner.id} in the class "
                 f"split {split.name!r}; take the split that these annotations were made for"
             )
+        if bool(category.get("isthing", info.isthing)) != info.isthing:
+            raise InputError(
+                f"{path}: category {class_id}, {name!r}, has isthing {category['isthing']!r:.80}, "
+                f"but {info.isthing} in the class split {split.name!r}; correct one of the two"
+            )
+        if name != info.name:
+            alike = " (alike but for case, spaces or the way accents are written)"
+            notes.append(
+                f"{path}: category {class_id} is {name!r}, but {info.name!r} in the class split "
+                f"{split.name!r}" + alike * (_folded(name) == _folded(info.name))
+            )
+    return notes
+
+
+def _folded(name: str) -> str:
+    """What is left of a name without case, separators and ways of writing accents."""
+    return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", name).casefold())).strip()
 
 
 def check_box(entry: Mapping[str, Any], size: Sequence[int], where: str) -> None:

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from pading.data.catalogue import metadata_of, split_of
 from pading.data.images import check_image, require_size
 from pading.data.masks import instance_masks, panoptic_faults, semantic_labels
-from pading.data.tasks import check_tasks
+from pading.data.scored_instances import check_scored_instances
+from pading.data.tasks import check_tasks, tasks_of
 from pading.errors import InputError
 
 _CHUNK = 256
@@ -41,6 +42,10 @@ def check_datasets(
     """
     names = check_names(cfg, training, unseen)
     entries = {name: DatasetCatalog.get(name) for name in names}
+    for name in cfg.DATASETS.TEST if tasks_of(cfg)["instance"] else ():
+        metadata = metadata_of(name)
+        if metadata.spec.instances:
+            check_scored_instances(metadata.spec, metadata.split, entries[name])
     train = cfg.DATASETS.TRAIN if training else ()
     if training and not any(_teaches(entry) for name in train for entry in entries[name]):
         raise InputError(

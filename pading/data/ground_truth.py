@@ -55,7 +55,7 @@ def parse_panoptic(
     """:func:`load_panoptic` of an annotation file that has been read already."""
     path = spec.annotations
     images = _images_by_id(content, path, spec.images)
-    check_categories(content, split, path)
+    _compare_categories(content, split, path)
     annotated: set[int | str] = set()
 
     def parse(number: int, annotation: Any) -> Entry:
@@ -84,7 +84,7 @@ def load_instances(
 
     Returns:
         one dictionary per image of the file, annotated or not, with height, width and annotations,
-        a list of {category_id (contiguous), iscrowd, segmentation (polygons or RLE)}.
+        a list of {id, category_id (contiguous), iscrowd, segmentation (polygons or RLE)}.
 
     Raises:
         InputError: as :func:`load_panoptic`; a segmentation that is neither polygons nor RLE.
@@ -92,7 +92,7 @@ def load_instances(
     path = spec.annotations
     content = read_json(path, spec.remedy)
     images = _images_by_id(content, path, spec.images)
-    check_categories(content, split, path)
+    _compare_categories(content, split, path)
     met: set[int] = set()
     degenerate: list[str] = []
     entries = {i: {**_image_entry(image, spec), "annotations": []} for i, image in images.items()}
@@ -116,6 +116,7 @@ def load_instances(
             return
         entries[image_id]["annotations"].append(
             {
+                "id": number,
                 "category_id": _contiguous(annotation, spec, split, where),
                 "iscrowd": crowd_flag(annotation, where),
                 "segmentation": segmentation,
@@ -131,6 +132,12 @@ def load_instances(
             len(degenerate) - 1,
         )
     return with_files(list(entries.values()), path, on_error)
+
+
+def _compare_categories(content: Any, split: ClassSplit, path: str) -> None:
+    notes = check_categories(content, split, path)
+    if notes:
+        _logger.warning("%s (%d such categories)", notes[0], len(notes))
 
 
 def load_semantic(

@@ -33,6 +33,26 @@ def widened(values: np.ndarray) -> np.ndarray:
     return wide
 
 
+def read_values(path: str, class_of_255: str | None) -> np.ndarray:
+    """The values of a label map, :func:`widened`.
+
+    Args:
+        path: the file.
+        class_of_255: the class whose value is 255, if one has it.
+
+    Raises:
+        InputError: what :func:`~pading.data.images.read_label_map` refuses; a map of 8 bits has
+            255, which a class has too.
+    """
+    values = read_label_map(path)
+    if class_of_255 and values.dtype == np.uint8 and (values == _IGNORED_IN_8_BITS).any():
+        raise InputError(
+            f"{path}: in label maps of 8 bits 255 is ignored, and it is the value of the class "
+            f"{class_of_255!r} as well; write this map with 16 bits, or give the class another id"
+        )
+    return widened(values)
+
+
 def narrowed(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """A label map as files hold it: uint8 with 255 ignored where the classes fit, else uint16.
 
@@ -98,9 +118,10 @@ def semantic_labels(entry: Mapping[str, Any]) -> np.ndarray:
     if "sem_seg_file_name" not in entry:
         return semantic_map(panoptic_ids(entry), entry["segments_info"])
     path = entry["sem_seg_file_name"]
-    values = widened(read_label_map(path))
-    require_size(path, values.shape, (entry["height"], entry["width"]), "its image")
     known = np.frombuffer(entry["label_table"], dtype=np.uint16)
+    means_class = len(known) > _IGNORED_IN_8_BITS and known[_IGNORED_IN_8_BITS] < _OUTSIDE
+    values = read_values(path, f"number {known[_IGNORED_IN_8_BITS]}" if means_class else None)
+    require_size(path, values.shape, (entry["height"], entry["width"]), "its image")
     table = np.full(IGNORE_LABEL + 1, _OUTSIDE, dtype=np.uint16)
     table[: len(known)] = known
     table[IGNORE_LABEL] = IGNORE_LABEL

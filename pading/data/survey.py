@@ -2,9 +2,9 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pading.data.catalogue import load_entries, metadata_of
 from pading.data.dataset_checks import check_entry_image
+from pading.data.declared import area_differs, instance_differs, read_declared
 from pading.data.masks import (
     IGNORE_LABEL,
     instance_masks,
@@ -20,6 +21,7 @@ from pading.data.masks import (
     panoptic_ids,
     semantic_labels,
 )
+from pading.data.scored_instances import check_scored_instances
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError, Kind
 from pading.vocabulary.splits import ClassSplit
@@ -67,17 +69,28 @@ def survey(name: str) -> Survey:
 
     entries = _load(result.spec, result.split, note)
     if result.spec.instances:
-        instances = replace(result.spec, task="instance", annotations=result.spec.instances)
         known = {_culprit(message) for message in errors["missing"]}
 
         def unless_known(error: InputError) -> None:
             if _culprit(str(error)) not in known:
                 note(error)
 
-        _load(instances, result.split, unless_known)
+        _attempt(
+            lambda: check_scored_instances(
+                result.spec, result.split, None if errors else entries, unless_known
+            ),
+            note,
+        )
+    declared, names = read_declared(result.spec, result.split)
+    differing: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        walked = pool.map(lambda entry: _walk(entry, result.split), entries)
-        for entry, segments, faults, nothing in tqdm(walked, name, len(entries), unit=" images"):
+        walked = pool.map(
+            lambda e: _walk(e, result.split, declared.get(e["image_id"], {})), entries
+        )
+        for entry, segments, faults, nothing, other in tqdm(
+            walked, name, len(entries), unit=" images"
+        ):
+            differing.extend(other)
             result.segments.update(segments)
             empty.extend(nothing)
             for kind, message in faults:
@@ -93,6 +106,8 @@ def survey(name: str) -> Survey:
         and (result.spec.task != "instance" or info.isthing)
     ]
     notes = {
+        "categories of other names": names,
+        "declared values that differ": differing,
         "empty": empty,
         "classes that never occur": absent,
         "images without a label map": _unlabelled(result.spec),
@@ -109,23 +124,29 @@ def _culprit(message: str) -> str:
 def _load(
     spec: DatasetSpec, split: ClassSplit, note: Callable[[InputError], None]
 ) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    _attempt(lambda: entries.extend(load_entries(spec, split, note)), note)
+    return entries
+
+
+def _attempt(load: Callable[[], None], note: Callable[[InputError], None]) -> None:
     try:
-        return load_entries(spec, split, note)
+        load()
     except InputError as error:  # nothing can be read
         note(error)
-        return []
 
 
 def _walk(
-    entry: dict[str, Any], split: ClassSplit
-) -> tuple[dict[str, Any], Counter[int], list[Fault], list[str]]:
-    """An entry, the segments of each label in it, its faults, and what of it is empty."""
+    entry: dict[str, Any], split: ClassSplit, declared: Mapping[Any, Mapping[str, Any]]
+) -> tuple[dict[str, Any], Counter[int], list[Fault], list[str], list[str]]:
+    """An entry, the segments of each label in it, its faults, what of it is empty, what differs."""
+    differing: list[str] = []
     segments: Counter[int] = Counter()
     faults: list[Fault] = []
     empty: list[str] = []
     try:
         entry = check_entry_image(entry)
-        for label, pixels, fault in _SEGMENTS[entry["task"]](entry):
+        for label, pixels, fault in _SEGMENTS[entry["task"]](entry, declared, differing):
             if fault:
                 faults.append(fault)
             elif pixels:
@@ -137,24 +158,29 @@ def _walk(
         faults.append((error.kind, str(error)))
     if not segments and not faults:
         empty.append(f"{entry['file_name']}: no annotated pixel")
-    return entry, segments, faults, empty
+    return entry, segments, faults, empty, [f"{entry['file_name']}: {what}" for what in differing]
 
 
 Segments = Iterator[tuple[int, int, Fault | None]]
 """Label, number of pixels and fault of every segment of an entry."""
 
 
-def _panoptic_segments(entry: dict[str, Any]) -> Segments:
+Entries = Mapping[Any, Mapping[str, Any]]
+
+
+def _panoptic_segments(entry: dict[str, Any], declared: Entries, differing: list[str]) -> Segments:
     ids, counts = np.unique(panoptic_ids(entry), return_counts=True)
     pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
     for segment in entry["segments_info"]:
         if segment["id"] in pixels:
+            found = area_differs(declared.get(segment["id"], {}), pixels[segment["id"]])
+            differing += (f"segment {segment['id']}: {what}" for what in found)
             yield segment["category_id"], pixels[segment["id"]], None
     for fault in panoptic_faults(entry, pixels):
         yield -1, 0, (fault.kind, str(fault))
 
 
-def _instance_segments(entry: dict[str, Any]) -> Segments:
+def _instance_segments(entry: dict[str, Any], declared: Entries, differing: list[str]) -> Segments:
     for annotation in entry["annotations"]:
         if annotation["iscrowd"]:
             continue
@@ -163,10 +189,12 @@ def _instance_segments(entry: dict[str, Any]) -> Segments:
         except InputError as error:
             yield -1, 0, (error.kind, str(error))
         else:
+            found = instance_differs(declared.get(annotation["id"], {}), annotation, mask)
+            differing += (f"annotation {annotation['id']}: {what}" for what in found)
             yield annotation["category_id"], int(np.count_nonzero(mask)), None
 
 
-def _semantic_segments(entry: dict[str, Any]) -> Segments:
+def _semantic_segments(entry: dict[str, Any], _: Entries, __: list[str]) -> Segments:
     labels, counts = np.unique(semantic_labels(entry), return_counts=True)
     for label, pixels in zip(labels.tolist(), counts.tolist(), strict=True):
         if label != IGNORE_LABEL:

@@ -133,8 +133,6 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
     content = read_json(path)
     for key in ("images", "annotations"):
         field(content, key, list, str(path))
-    # The split says what the classes are; a file that says so too must agree.
-    own = field(content, "categories", list, str(path)) if "categories" in content else []
     sizes: dict[Any, list[int]] = {}
     for index, image in enumerate(content["images"]):
         where = f"{path}: images[{index}]"
@@ -142,9 +140,8 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
         if image_id in sizes:
             raise InputError(f"{where}: the id {image_id} occurs twice; keep one of them")
         sizes[image_id] = [field(image, side, int, where) for side in ("height", "width")]
-    for index, category in enumerate(own):
-        field(category, "id", int, f"{path}: categories[{index}]")
-    check_categories(content, split, str(path))
+    for note in check_categories(content, split, str(path))[:1]:
+        _logger.warning(note)
     annotations = []
     differing: list[str] = []
     for index, annotation in enumerate(content["annotations"]):

@@ -20,7 +20,7 @@ from panopticapi.evaluation import PQStat, pq_compute_single_core
 from PIL import Image
 from tqdm import tqdm
 
-from pading.data.annotation_checks import below, read_segments
+from pading.data.annotation_checks import below, check_categories, read_segments
 from pading.data.coco_formats import categories, panoptic_png, panoptic_segments
 from pading.data.images import read_panoptic_png, require_size, segment_ids
 from pading.data.masks import panoptic_faults
@@ -167,8 +167,12 @@ def read_annotations(
     Raises:
         InputError: names file and entry: a key missing, an image twice, a category outside.
     """
+    content = read_json(path)
     annotations: dict[Any, dict[str, Any]] = {}
-    for index, entry in enumerate(field(read_json(path), "annotations", list, str(path))):
+    listed = field(content, "annotations", list, str(path))
+    for note in check_categories(content, split, str(path))[:1]:
+        logger.warning(note)
+    for index, entry in enumerate(listed):
         where = f"{path}: annotations[{index}]"
         image_id = field(entry, "image_id", (int, str), where)
         if image_id in annotations:

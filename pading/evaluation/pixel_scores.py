@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pading.data.images import read_label_map, read_panoptic_png, segment_ids
-from pading.data.masks import IGNORE_LABEL, semantic_map, widened
+from pading.data.masks import IGNORE_LABEL, read_values, semantic_map, widened
 from pading.errors import InputError
 from pading.evaluation.groups import Metric, Scores, summarise
 from pading.evaluation.panoptic_quality import check_images, read_annotations
@@ -155,7 +155,8 @@ def _read_class_ids(path: str, split: ClassSplit) -> np.ndarray:
     for class_id, label in split.contiguous_id.items():
         if class_id < IGNORE_LABEL:
             labels[class_id] = label
-    values = widened(read_label_map(path))
+    of_255 = split.contiguous_id.get(255)
+    values = read_values(path, None if of_255 is None else split.names[of_255])
     found = labels[values]
     if (found < 0).any():
         raise InputError(

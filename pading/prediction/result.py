@@ -62,7 +62,7 @@ class Prediction:
         panoptic: segments that do not overlap.
         instance: COCO's results: "category_id", "bbox" (x, y, width, height), "segmentation" (RLE)
             and "score" of each.
-        semantic: H x W class ids, uint8 (uint16 where the split has an id above 255).
+        semantic: H x W class ids, uint8 (uint16 where the split has an id above 254).
         scores: what they were chosen by, where that was kept.
         split: the classes.
         image: H x W x 3 uint8, RGB: what was looked at.
@@ -165,7 +165,7 @@ def finish(
         instance = coco_detections(_unpacked(packed, width, size), labels, scores, split)
     if "semantic" in raw:
         class_ids = np.array([info.id for info in split.classes])
-        kind = np.min_scalar_type(class_ids.max())
+        kind = np.min_scalar_type(class_ids.max() + 1)  # in 8 bits 255 is ignored
         semantic = _enlarged(class_ids.astype(kind)[raw["semantic"]], size)
     scores = Scores(**raw.get("scores", {}))
     return Prediction(panoptic, instance, semantic, scores, split, image, name)

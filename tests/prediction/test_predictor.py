@@ -190,8 +190,9 @@ def test_class_ids_are_those_of_the_split(split: ClassSplit) -> None:
     )
 
 
-def test_large_class_ids(split: ClassSplit) -> None:
-    wide = ClassSplit("wide", (*split.classes, ClassInfo(300, "d", True, False)))
+@pytest.mark.parametrize("largest", [255, 300])
+def test_large_class_ids(split: ClassSplit, largest: int) -> None:
+    wide = ClassSplit("wide", (*split.classes, ClassInfo(largest, "d", True, False)))
     found = finish({"semantic": np.array([[3, 1]])}, wide, np.zeros((1, 2, 3), np.uint8))
     assert found.semantic.dtype == np.uint16
-    np.testing.assert_array_equal(found.semantic, [[300, 7]])
+    np.testing.assert_array_equal(found.semantic, [[largest, 7]])
