@@ -1,7 +1,7 @@
 """The one error type for what a user can mend."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 Kind = Literal["missing", "corrupt", "empty", "outside the split", "inconsistent"]
@@ -38,3 +38,9 @@ def _message(error: InputError) -> str:
     if text.startswith(f"Caught {InputError.__name__} in DataLoader worker"):
         return text.rpartition(f"{InputError.__module__}.{InputError.__name__}: ")[2].strip()
     return text
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """Names in a row, of many the first few."""
+    more = f" and {len(names) - most} more" * (len(names) > most)
+    return ", ".join(names[:most]) + more

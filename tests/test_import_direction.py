@@ -30,6 +30,7 @@ ROOMS = (
     "visualize",
     "prediction",
     "reports",
+    "projects",
     "commands",
 )
 

@@ -11,7 +11,8 @@ import sys
 from pading.errors import exit_on_input_error
 
 COMMANDS = {
-    "train": "train or evaluate a model",
+    "new": "make a project of photographs and annotations",
+    "train": "train or evaluate a model, or a whole project",
     "predict": "predict on images of your own",
     "evaluate": "score stored predictions",
     "report": "show what a run found, as a page that opens anywhere",
@@ -27,6 +28,8 @@ COMMANDS = {
 
 _EXAMPLES = """\
 examples:
+  pading new home --images photographs --annotations train.json --unseen cup
+  pading train home
   pading prepare coco_panoptic
   pading check-data --files home.yaml
   pading train panoptic/PADing MODEL.WEIGHTS converted.pth

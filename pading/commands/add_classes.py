@@ -1,5 +1,6 @@
 """Add classes to a trained model by their names, without an image; remove and rename classes.
 
+    pading add-classes home --names mug --output home/more.pth
     pading add-classes --weights model.pth --names zebra "red hexagon" --output bigger.pth
     pading add-classes --weights model.pth --stuff "cable car rail" --output bigger.pth
     pading add-classes --weights model.pth --remove fork --rename cup=mug --output new.pth
@@ -16,6 +17,7 @@ Vectors come from the text encoder that made the model's, or from a file of them
 
 import argparse
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 
@@ -30,6 +32,7 @@ from pading.models.vocabulary_edits import (
     vectors_by_encoder,
     vectors_by_file,
 )
+from pading.projects.layout import is_project, trained_weights
 from pading.vocabulary.text_sources import text_encoder
 
 
@@ -56,7 +59,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", required=True, metavar="FILE.pth")
-    return parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and is_project(given[0]):
+        given[:1] = ["--weights", trained_weights(given[0])]
+    return parser.parse_args(given)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

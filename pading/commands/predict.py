@@ -1,10 +1,12 @@
 """Predict on images of your own with a trained model.
 
+    pading predict home photographs --output predictions
     pading predict model_final.pth photographs --output predictions
     pading predict panoptic/PADing --input photographs --output predictions MODEL.WEIGHTS other.pth
     pading predict model_final.pth photographs --classes cat "red sofa" other --output predictions
 
-A checkpoint that training wrote needs nothing else; other weights need their configuration.
+A project (pading new), or a checkpoint that training wrote, needs nothing else; other weights need
+their configuration.
 
 The folder of --output gets, for each task that the configuration switches on (MODEL.INFERENCE):
 
@@ -37,9 +39,10 @@ from pathlib import Path
 from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.engine.environment import check_output_folder
+from pading.errors import first_few
 from pading.prediction import Predictor, find_images, load, predict_files
+from pading.projects.layout import is_project, trained_weights
 
-_NAMED = 5
 _WEIGHTS = (".pth", ".safetensors", ".pkl")
 _KEY = re.compile(r"(MODEL|DATASETS|INPUT|TEST|DATALOADER)\.")
 
@@ -96,21 +99,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def with_weights(arguments: Sequence[str] | None) -> list[str]:
-    """Arguments that begin with a checkpoint and images, as options."""
+    """Arguments that begin with a checkpoint, or a project, and images, as options."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or not given[0].endswith(_WEIGHTS):
+    if not given or not (given[0].endswith(_WEIGHTS) or is_project(given[0])):
         return given
     options = [n for n, word in enumerate(given) if word.startswith("-")]
     images = given[1 : options[0] if options else len(given)]
     inputs = ["--input", *images] if images else []
-    return ["--weights", given[0], *inputs, *given[1 + len(images) :]]
+    return ["--weights", trained_weights(given[0]), *inputs, *given[1 + len(images) :]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     images, others = find_images(args.input)
     if others:
-        print(f"passed over, as no images: {_first([str(path) for path in others])}")
+        print(f"passed over, as no images: {first_few([str(path) for path in others])}")
     check_output_folder(args.output, "--output")
     if args.weights:
         predictor = load(args.weights, args.config_file or "", args.overrides)
@@ -130,8 +133,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unreadable:
         print(*(f"error: {problem}" for problem in unreadable), sep="\n", file=sys.stderr)
         sys.exit(1)
-
-
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
-    return ", ".join(names[:_NAMED]) + more

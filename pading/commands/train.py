@@ -1,11 +1,13 @@
 """Train or evaluate a model: which stage of which system is a matter of the configuration.
 
+    pading train home
     pading train configs/panoptic/pretrain.yaml --num-gpus 8
     pading train configs/panoptic/PADing.yaml MODEL.WEIGHTS pretrained_weight_panoptic.pth
     pading train configs/panoptic/PADing.yaml --eval-only MODEL.WEIGHTS model_final.pth
     pading train --config-file configs/panoptic/PADing.yaml --resume
 
-The configuration is the first argument or that of --config-file. Options come next, KEY VALUE pairs
+The first argument is a project (pading new), all stages of which are trained that are not yet, or a
+configuration, which --config-file may name as well. Options come next, KEY VALUE pairs
 last; they override the configuration.
 
 OUTPUT_DIR gets model_final.pth, metrics.json, run.json and, for every data set that is scored,
@@ -26,6 +28,7 @@ from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from pading.commands import convert
 from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.data.catalogue import register_datasets
@@ -38,6 +41,8 @@ from pading.engine.setup import setup
 from pading.engine.trainer import Trainer
 from pading.evaluation.evaluator import ReportingEvaluators
 from pading.evaluation.evaluators import build_evaluator
+from pading.projects.layout import is_project, read_project
+from pading.projects.training import train_project
 from pading.reports.html_report import write_report
 
 logger = logging.getLogger(__name__)
@@ -96,6 +101,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
+    if args.config_file and is_project(args.config_file):
+        gpus = ["--num-gpus", str(args.num_gpus)] if args.num_gpus > 1 else []
+        project = read_project(args.config_file)
+        train_project(project, main, convert.main, gpus, args.opts, num_processes(args))
+        return
     cfg = setup(args, num_processes(args))
     launch(run_in_new_process, args, cfg.MODEL.DEVICE, (cfg, args))
 

@@ -196,3 +196,15 @@ def check_image(path: str) -> tuple[int, int]:
         image.draft(None, (width // 8, height // 8))
         image.load()
     return (width, height) if swapped else (height, width)
+
+
+def image_size(path: str) -> tuple[int, int]:
+    """The (height, width) of an image once upright, from its header alone.
+
+    Raises:
+        InputError: missing, or no image.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        swapped = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_SWAPS_SIDES
+    return (width, height) if swapped else (height, width)

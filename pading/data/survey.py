@@ -42,6 +42,7 @@ class Survey:
         notes: heading -> messages; what is worth a look.
         entries: the dictionaries without a fault, with height and width.
         segments: contiguous label -> segments (semantic: images) that show it.
+        shown: image file -> label -> pixels of each of its segments.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Survey:
     notes: dict[str, list[str]] = field(default_factory=dict)
     entries: list[dict[str, Any]] = field(default_factory=list)
     segments: Counter[int] = field(default_factory=Counter)
+    shown: dict[str, dict[int, list[int]]] = field(default_factory=dict)
 
 
 def survey(name: str) -> Survey:
@@ -87,11 +89,12 @@ def survey(name: str) -> Survey:
         walked = pool.map(
             lambda e: _walk(e, result.split, declared.get(e["image_id"], {})), entries
         )
-        for entry, segments, faults, nothing, other in tqdm(
+        for entry, pixels, faults, nothing, other in tqdm(
             walked, name, len(entries), unit=" images"
         ):
             differing.extend(other)
-            result.segments.update(segments)
+            result.segments.update({label: len(areas) for label, areas in pixels.items()})
+            result.shown[entry["file_name"]] = pixels
             empty.extend(nothing)
             for kind, message in faults:
                 errors[kind].append(message)
@@ -138,10 +141,10 @@ def _attempt(load: Callable[[], None], note: Callable[[InputError], None]) -> No
 
 def _walk(
     entry: dict[str, Any], split: ClassSplit, declared: Mapping[Any, Mapping[str, Any]]
-) -> tuple[dict[str, Any], Counter[int], list[Fault], list[str], list[str]]:
-    """An entry, the segments of each label in it, its faults, what of it is empty, what differs."""
+) -> tuple[dict[str, Any], dict[int, list[int]], list[Fault], list[str], list[str]]:
+    """An entry, pixels of the segments of each label, faults, what is empty, what differs."""
     differing: list[str] = []
-    segments: Counter[int] = Counter()
+    segments: dict[int, list[int]] = defaultdict(list)
     faults: list[Fault] = []
     empty: list[str] = []
     try:
@@ -150,7 +153,7 @@ def _walk(
             if fault:
                 faults.append(fault)
             elif pixels:
-                segments[label] += 1
+                segments[label].append(pixels)
             else:
                 name = split.names[label]
                 empty.append(f"{entry['file_name']}: a segment of {name!r} without a pixel")

@@ -1,0 +1,1 @@
+"""Annotations in the formats that people have, read into COCO's terms."""

@@ -1,0 +1,114 @@
+"""All stages of a project that are missing, one after the other."""
+
+import logging
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from detectron2.utils.logger import setup_logger
+
+from pading.evaluation.groups import Scores
+from pading.evaluation.tables import group_table
+from pading.files import read_json
+from pading.projects.layout import CLASSES, Project
+from pading.projects.stages import (
+    Plan,
+    is_trained,
+    plan,
+    results_of,
+    starts_from_trained,
+)
+
+Command = Callable[[Sequence[str]], None]
+"""The ``main`` of a command."""
+
+
+def train_project(
+    project: Project,
+    train: Command,
+    convert: Command,
+    options: Sequence[str] = (),
+    pairs: Sequence[str] = (),
+    processes: int = 1,
+) -> None:
+    """Train, score and report; what is done already is not done again.
+
+    Args:
+        project: see there.
+        train, convert: the commands.
+        options: of ``train``, such as ["--num-gpus", "8"].
+        pairs: KEY VALUE pairs for all stages.
+        processes: that share the work.
+
+    Raises:
+        InputError: what the commands refuse.
+    """
+    start = time.monotonic()
+    weights: list[str] = []
+    for number, stage in enumerate(project.stages, 1):
+        planned = plan(project, stage, pairs, processes)
+        print(f"\nstage {number} of {len(project.stages)}: {stage}", flush=True)
+        _explain(planned)
+        common = ["--config-file", str(planned.config), *options]
+        if number > 1 and starts_from_trained(planned):
+            weights = ["MODEL.WEIGHTS", _converted(project, stage, convert)]
+        with _own_loggers():
+            if not is_trained(project, stage):
+                train([*common, "--resume", *pairs, *weights])
+            elif not results_of(project, stage).is_file():  # it ended while it was scored
+                final = str(project.output(stage) / "model_final.pth")
+                train([*common, "--eval-only", *pairs, "MODEL.WEIGHTS", final])
+            else:
+                print("is done already")
+    minutes = (time.monotonic() - start) / 60
+    print(f"\n{_scores(project)}\n\ntrained in {minutes:.1f} minutes: {project.weights}")
+    name = shlex.quote(str(project.folder))
+    print(
+        f"\nnext\n    pading predict {name} --input PHOTOGRAPHS --output predictions\n"
+        f"    pading add-classes {name} --names NAME --output {name}/more.pth"
+    )
+
+
+def _explain(planned: Plan) -> None:
+    for remark in planned.remarks:
+        print(f"  {remark}")
+    for choice in planned.choices:
+        print(f"  {choice.key} {choice.value}  ({choice.why})")
+    print(f"  {planned.config} keeps this", flush=True)
+
+
+def _converted(project: Project, stage: str, convert: Command) -> str:
+    """The weights of the stage before as this one takes them."""
+    before = project.stages[project.stages.index(stage) - 1]
+    path = project.folder / "output" / f"{before}_converted.pth"
+    source = project.output(before) / "model_final.pth"
+    if not path.is_file() or path.stat().st_mtime < source.stat().st_mtime:
+        split = str(project.folder / CLASSES)
+        task = ["--task_name", project.task, "--split", split]
+        convert([*task, "--input_file", str(source), "--output_file", str(path)])
+    return str(path)
+
+
+def _scores(project: Project) -> str:
+    """The tables of what the last stage scored."""
+    report = read_json(results_of(project, project.stages[-1]))
+    tables = [group_table(Scores.from_report(task, report)) for task in report["metrics"]]
+    heading = f"{project.name}_val, per cent"
+    return "\n\n".join(
+        f"{heading}, {task}\n\n{table}"
+        for task, table in zip(report["metrics"], tables, strict=True)
+    )
+
+
+@contextmanager
+def _own_loggers() -> Iterator[None]:
+    """The handlers that a stage adds are gone after it, or the next would print lines twice."""
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "pading")]
+    before = [list(logger.handlers) for logger in loggers]
+    try:
+        yield
+    finally:
+        setup_logger.cache_clear()
+        for logger, handlers in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers

@@ -1,0 +1,90 @@
+"""A project trained to its end: all stages, resumed where it was stopped, predicted with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pading.commands import add_classes, new, predict, train
+from pading.config import load_config
+from pading.projects.layout import read_project, trained_weights
+from tests.narrow import NARROW
+from tests.projects import twins
+from tests.runs import Killed
+
+PAIRS = [
+    str(part)
+    for key, value in {
+        **NARROW,
+        "SOLVER.MAX_ITER": 3,
+        "SOLVER.IMS_PER_BATCH": 2,
+        "SOLVER.CHECKPOINT_PERIOD": 1,
+        "DATALOADER.NUM_WORKERS": 0,
+        "SEED": 1,
+    }.items()
+    for part in (key, value)
+]
+
+
+def made(folder: Path, *options: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    given = twins.write_coco(folder)
+    home = folder / "home"
+    new.main([str(home), *given, *twins.vectors(folder), "--val-share", "0.3", *options])
+    return home
+
+
+def test_all_stages_resumed_and_used(
+    tmp_path: Path, kill_at, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = made(tmp_path, "--unseen", "fork")
+    kill_at(2)
+    with pytest.raises(Killed):
+        train.main([str(home), *PAIRS])
+    train.main([str(home), *PAIRS])
+    out = capsys.readouterr().out
+    assert "stage 1 of 2: 1_segmenter" in out
+    assert "stage 2 of 2: 2_generator" in out
+    assert "harmonic" in out.rpartition("home_val, per cent")[2]
+    assert f"pading predict {home} --input PHOTOGRAPHS" in out
+    project = read_project(home)
+    weights = torch.load(project.weights, weights_only=True)["model"]
+    # The same run without the interruption.
+    other = made(tmp_path / "other", "--unseen", "fork")
+    train.main([str(other), *PAIRS])
+    again = torch.load(read_project(other).weights, weights_only=True)["model"]
+    assert all(torch.equal(value, again[name]) for name, value in weights.items())
+    capsys.readouterr()
+    train.main([str(home), *PAIRS])
+    assert capsys.readouterr().out.count("is done already") == 2
+    # The project's name stands for its model.
+    photographs = str(tmp_path / "images")
+    predict.main([str(home), photographs, "--output", str(tmp_path / "predicted")])
+    assert (tmp_path / "predicted" / "instance.json").is_file()
+    assert predict.parse([str(home), "x.png", "--output", "y"]).weights == trained_weights(str(home))
+    assert add_classes.parse([str(home), "--names", "mug", "--output", "y.pth"]).weights == str(
+        project.weights
+    )
+
+
+def test_without_unseen_classes_and_the_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = made(tmp_path)
+    text = (home / "1_segmenter.yaml").read_text()
+    (home / "1_segmenter.yaml").write_text(f"{text}SOLVER: {{BASE_LR: 0.5}}\nSEED: 7\n")
+    train.main([str(home), *PAIRS])
+    cfg = load_config(str(home / "output" / "1_segmenter.yaml"))
+    assert cfg.SOLVER.BASE_LR == 0.5, "what the user wrote counts"
+    assert cfg.SOLVER.MAX_ITER == 3
+    assert cfg.INPUT.IMAGE_SIZE == 64, "the images' longer side"
+    assert cfg.MODEL.WEIGHTS == "", "a small network from nothing"
+    assert "a small network learns from nothing" in capsys.readouterr().out
+    assert read_project(home).weights.is_file()
+
+
+def test_a_system_of_pixels(tmp_path: Path) -> None:
+    home = made(tmp_path, "--unseen", "fork", "--system", "lseg")
+    pairs = ["SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0"]
+    train.main([str(home), *pairs])
+    assert read_project(home).weights.is_file()
