@@ -94,8 +94,8 @@ def _all_choices(cfg: CfgNode, given: Mapping[str, Any], facts: Facts) -> Iterat
     iterations = given.get("SOLVER.MAX_ITER", chosen)
     yield Choice("SOLVER.MAX_ITER", iterations, why)
     share = iterations / solver.MAX_ITER
-    steps = [max(1, round(step * share)) for step in solver.STEPS]
-    yield Choice("SOLVER.STEPS", steps if share != 1 else list(solver.STEPS), "in proportion")
+    steps = sorted({max(1, round(step * share)) for step in solver.STEPS})
+    yield Choice("SOLVER.STEPS", steps, "in proportion")
     warm_up = min(solver.WARMUP_ITERS, iterations // 10)
     yield Choice("SOLVER.WARMUP_ITERS", warm_up, "a tenth of the iterations at most")
     yield Choice("SOLVER.CHECKPOINT_PERIOD", max(50, iterations // 10), "a tenth of the run")

@@ -34,6 +34,7 @@ def made(folder: Path, *options: str) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_all_stages_resumed_and_used(
     tmp_path: Path, kill_at, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,12 +62,15 @@ def test_all_stages_resumed_and_used(
     photographs = str(tmp_path / "images")
     predict.main([str(home), photographs, "--output", str(tmp_path / "predicted")])
     assert (tmp_path / "predicted" / "instance.json").is_file()
-    assert predict.parse([str(home), "x.png", "--output", "y"]).weights == trained_weights(str(home))
+    assert predict.parse([str(home), "x.png", "--output", "y"]).weights == trained_weights(
+        str(home)
+    )
     assert add_classes.parse([str(home), "--names", "mug", "--output", "y.pth"]).weights == str(
         project.weights
     )
 
 
+@pytest.mark.slow
 def test_without_unseen_classes_and_the_rules(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,7 +125,8 @@ class PADing(Mask2Former):
             ("unseen", split.unseen),
             ("guiding", guiding),
         ):
-            self.register_buffer(name, torch.tensor(classes, device=device), persistent=False)
+            places = torch.tensor(classes, dtype=torch.int64, device=device)
+            self.register_buffer(name, places, persistent=False)
         # The class head knows them, but training must not show them.
         self.trainable[self.unseen] = False
 
