@@ -146,7 +146,7 @@ def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -
             continue
         info = split.classes[split.contiguous_id[class_id]]
         name = field(category, "name", str, where) if "name" in category else info.name
-        owner = owners.get(_folded(name), info)
+        owner = info if name == info.name else owners.get(_folded(name), info)
         if owner != info:
             raise InputError(
                 f"{path}: category {class_id} is {name!r}, which is class {owner.id} in the class "
