@@ -12,6 +12,7 @@ from pading import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {
+    "new": "new_project",
     "train": "train_net",
     "predict": "predict",
     "evaluate": "evaluate_predictions",
