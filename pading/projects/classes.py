@@ -15,10 +15,10 @@ from pading.vocabulary.class_vectors import (
     read_class_vectors,
     shipped_class_vectors,
 )
-from pading.vocabulary.prompts import prompt_text
+from pading.vocabulary.prompts import prompt_set, prompt_text
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 from pading.vocabulary.text_encoders import encode_classes
-from pading.vocabulary.text_sources import text_encoder
+from pading.vocabulary.text_sources import text_encoder, usual_prompts
 
 RARE = 10
 """Segments of a class below which it is hardly learned."""
@@ -114,7 +114,8 @@ def vectors_for(names: Sequence[str], source: str) -> ClassVectors:
             f"the class names need vectors, and {error}; or give --vectors FILE.npz, or another "
             "encoder (pading vectors --help)"
         ) from error
-    return encode_classes(names, encoder, described)
+    prompts = prompt_set(usual_prompts(source))
+    return encode_classes(names, encoder, described, prompts)
 
 
 def _selected(known: ClassVectors, names: Sequence[str]) -> ClassVectors:

@@ -1,7 +1,8 @@
 """Which text encoders there are, and the one that made a file of class vectors.
 
 An encoder is named by a text: ``minilm``; ``openclip:MODEL:WEIGHTS`` (open_clip's name of the
-architecture, a file of weights or a tag); ``openclip:FOLDER``. The ``source`` of class vectors
+architecture, a file of weights or a tag); ``openclip:FOLDER``; ``words:FILE`` (GloVe, fastText,
+word2vec). The ``source`` of class vectors
 holds it, and the prompts behind it, so that new names go through the same.
 """
 
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from pading.errors import InputError
 from pading.vocabulary.class_vectors import ClassVectors
-from pading.vocabulary.prompts import PromptSet
+from pading.vocabulary.prompts import DEFAULT, PromptSet
 from pading.vocabulary.text_encoders import TextEncoder, encode_classes, minilm_encoder
+from pading.vocabulary.word_vectors import word_encoder
 
 # How class vectors named open_clip's encoders before they named them as the tools take them.
 _EARLIER = re.compile(r"open_clip \S+ (\S+) (.+)")
@@ -31,10 +33,12 @@ def text_encoder(name: str, download: bool = False) -> tuple[TextEncoder, str]:
     if name == "minilm":
         return minilm_encoder()
     kind, _, rest = name.partition(":")
+    if kind == "words" and rest:
+        return word_encoder(rest)
     if kind != "openclip" or not rest:
         raise InputError(
             f'there is no text source {name!r}; use "minilm", "openclip:MODEL:WEIGHTS", '
-            '"openclip:FOLDER" or a vector file'
+            '"openclip:FOLDER", "words:FILE" or a vector file'
         )
     from pading.vocabulary.clip_text import openclip_encoder  # loads open_clip when it runs
 
@@ -42,6 +46,11 @@ def text_encoder(name: str, download: bool = False) -> tuple[TextEncoder, str]:
         return openclip_encoder("", rest, download)
     model, _, weights = rest.partition(":")
     return openclip_encoder(model, weights, download)
+
+
+def usual_prompts(name: str) -> str:
+    """The set of prompts that an encoder takes where none is named: words have no sentence."""
+    return "name" if name.startswith("words:") else DEFAULT
 
 
 def parse_source(source: str) -> tuple[str, PromptSet]:
@@ -59,7 +68,7 @@ def parse_source(source: str) -> tuple[str, PromptSet]:
         name = "minilm"
     elif earlier:
         name = f"openclip:{earlier[1]}:{earlier[2]}"
-    elif told.startswith("openclip:"):
+    elif told.startswith(("openclip:", "words:")):
         name = told
     else:
         raise InputError(

@@ -24,7 +24,7 @@ def test_every_set_comes_back_from_its_record(name: str) -> None:
 
 def test_sizes_of_the_sets(shared: Path) -> None:
     sizes = {name: len(prompt_set(name).prompts) for name in prompt_sets()}
-    assert sizes == {"imagenet": 8, "ours": 3, "single": 1, "vild": 63, "zegclip": 15}
+    assert sizes == {"imagenet": 8, "ours": 3, "single": 1, "vild": 63, "name": 1, "zegclip": 15}
     path = shared / "data" / "prompt_templates.json"
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
