@@ -1,5 +1,6 @@
 """The one error type for what a user can mend."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -24,7 +25,14 @@ class InputError(ValueError):
 
 
 def exit_on_input_error(main: Callable[[], None]) -> None:
-    """Run an entry point; print an InputError without a traceback and exit with status 2."""
+    """Run an entry point; print an InputError without a traceback and exit with status 2.
+
+    A character that the terminal cannot show, as of a file's name in another encoding, is printed
+    as an escape.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except InputError as error:

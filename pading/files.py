@@ -1,13 +1,20 @@
 """Reading and writing of files: errors that name the file, and writes that are all or nothing."""
 
+import gzip
 import json
 import os
+import unicodedata
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pading.errors import InputError
+
+_GZIP = b"\x1f\x8b"
+# Unicode's categories of control characters, surrogates, and separators of lines and paragraphs.
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 @contextmanager
@@ -54,7 +61,7 @@ def writing(path: str | Path) -> Iterator[str]:
 
 
 def read_json(path: str | Path, remedy: str = "") -> Any:
-    """Parse a JSON file.
+    """Parse a JSON file: UTF-8, UTF-16 or UTF-32, with a byte order mark or without; or gzip of it.
 
     Args:
         path: the file.
@@ -64,17 +71,63 @@ def read_json(path: str | Path, remedy: str = "") -> Any:
         InputError: missing, unreadable or malformed; the message names file and place.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
+            opener = gzip.open if file.read(2) == _GZIP else open
+        with opener(path, "rb") as file:
+            encoding = json.detect_encoding(file.read(4))
+        with opener(path, "rt", encoding=encoding) as file:
             return json.load(file, parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        remedy = remedy or "give the path of a file that there is"
+        remedy = look_alike(path) or remedy or "give the path of a file that there is"
         raise InputError(f"{path}: there is no such file; {remedy}", "missing") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this file: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # among them those of encoding and JSON
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not a JSON file: {error}; fetch or make it again", "corrupt"
         ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this file: {error.strerror}") from error
+
+
+def look_alike(path: str | Path) -> str:
+    """What to do where a missing file is there under almost this name; "" if it is not.
+
+    Args:
+        path: of the missing file.
+    """
+    text = os.fspath(path)
+    if "\\" in text:
+        return "its name has the backslashes of Windows: write / between folder and file"
+    if "://" in text:
+        return "its name is an address: fetch the file, and name it as it is called here"
+    folder, name = os.path.split(text)
+    try:
+        others = sorted(os.listdir(folder or os.curdir))
+    except OSError:
+        return ""
+    for other in others:
+        if unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", name):
+            return (
+                f"the folder has it in another Unicode form ({name!a} is wanted, {other!a} there; "
+                "NFC against NFD): rename one of the two"
+            )
+        if other.casefold() == name.casefold():
+            return f"the folder has {other}: give both the same upper and lower case"
+        if os.fsencode(other).decode("latin-1") == name:
+            return f"the folder has it in another encoding than UTF-8 ({other!a}): rename that file"
+    return ""
+
+
+def printable(text: str) -> str:
+    """The text on one line that any terminal and font can take: what they cannot, as an escape."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _UNPRINTABLE else c
+        for c in text
+    )
+
+
+def is_printable(text: str) -> bool:
+    """Whether it is one line without control characters and half characters (surrogates)."""
+    return not any(unicodedata.category(c) in _UNPRINTABLE for c in text)
 
 
 def _refuse_constant(name: str) -> None:

@@ -27,10 +27,16 @@ def below(folder: str, name: str, where: str) -> str:
     Symbolic links inside the folder are followed: whoever owns the folder made them.
 
     Raises:
-        InputError: an absolute name, or one that climbs out of the folder.
+        InputError: an address; a name that climbs out of the folder, or is absolute and elsewhere.
     """
-    parts = os.path.normpath(name).split(os.sep)
-    if os.path.isabs(name) or parts[0] == os.pardir or "\0" in name:
+    if "://" in name:
+        raise InputError(
+            f"{where}: the file name {name!r} is an address; fetch the file into {folder}, "
+            "and name it relative to that folder"
+        )
+    absolute = os.path.abspath(folder)
+    path = os.path.normpath(os.path.join(absolute, name)) if "\0" not in name else ""
+    if not path.startswith(os.path.join(absolute, "")):
         raise InputError(
             f"{where}: the file name {name!r} leads out of {folder}; "
             "name the file relative to that folder, and put it there"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from pading.errors import InputError
+from pading.files import look_alike
 
 Entry = dict[str, Any]
 OnError = Callable[[InputError], None]
@@ -39,14 +40,36 @@ def with_files(entries: list[Entry], source: str, on_error: OnError) -> list[Ent
             if folder not in listings:
                 listings[folder] = list_folder(folder)
             if name not in listings[folder]:
+                remedy = look_alike(path) or (
+                    "complete the folder, or leave the image out of the annotations"
+                )
                 raise InputError(
-                    f"{path}: there is no such file, but {source} names it; "
-                    "complete the folder, or leave the image out of the annotations",
-                    "missing",
+                    f"{path}: there is no such file, but {source} names it; {remedy}", "missing"
                 )
         return entry
 
     return list(each(entries, require, on_error))
+
+
+def stem_of(name: str) -> str:
+    """A file's path without its extension: what an image and its label map have in common."""
+    return os.path.splitext(name)[0]
+
+
+def list_tree(folder: str) -> list[str]:
+    """The files in a folder and the folders in it, sorted, by their paths below it.
+
+    Hidden files and folders are none of a data set's; a killed preparation may have left one.
+
+    Raises:
+        InputError: it cannot be listed.
+    """
+    list_folder(folder)  # which says why it cannot be
+    found = []
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [os.path.join(path, name) for name in files if not name.startswith(".")]
+    return sorted(os.path.relpath(path, folder) for path in found)
 
 
 def list_folder(folder: str) -> set[str]:

@@ -21,12 +21,21 @@ from pading.data.annotation_checks import (
     crowd_flag,
     read_segments,
 )
-from pading.data.entry_files import Entry, OnError, each, list_folder, raise_error, with_files
+from pading.data.entry_files import (
+    Entry,
+    OnError,
+    each,
+    list_folder,
+    list_tree,
+    raise_error,
+    stem_of,
+    with_files,
+)
 from pading.data.image_lists import listed_maps
 from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
-from pading.files import field, read_json
+from pading.files import field, look_alike, read_json
 from pading.vocabulary.splits import ClassSplit
 
 _logger = logging.getLogger(__name__)
@@ -143,7 +152,7 @@ def _compare_categories(content: Any, split: ClassSplit, path: str) -> None:
 def load_semantic(
     spec: DatasetSpec, split: ClassSplit, on_error: OnError = raise_error
 ) -> list[Entry]:
-    """Label maps named as their images are, or COCO's panoptic format.
+    """Label maps in a tree of folders, named as their images are; or COCO's panoptic format.
 
     Returns:
         from label maps, one dictionary per map, with sem_seg_file_name and label_table
@@ -151,21 +160,31 @@ def load_semantic(
         :func:`load_panoptic` returns.
 
     Raises:
-        InputError: a label map without an image; what :func:`load_panoptic` refuses.
+        InputError: a label map without an image, two of one; what :func:`load_panoptic` refuses.
     """
     if spec.annotations:
         return load_panoptic(spec, split, on_error)
     table = label_table(spec, split)
+    maps = [name for name in list_tree(spec.labels) if name.lower().endswith(".png")]
+    if spec.list:
+        maps = listed_maps(spec, maps, on_error)
     images: dict[str, list[str]] = {}
-    for name in sorted(list_folder(spec.images)):
-        images.setdefault(Path(name).stem, []).append(name)
+    for folder in {os.path.dirname(name) for name in maps}:
+        path = os.path.join(spec.images, folder)
+        for name in sorted(list_folder(path)) if os.path.isdir(path) else ():
+            name = os.path.join(folder, name)
+            images.setdefault(stem_of(name), []).append(name)
+    met: dict[str, str] = {}
 
     def parse(_: int, name: str) -> Entry:
-        stem, label_file = Path(name).stem, os.path.join(spec.labels, name)
+        stem, label_file = stem_of(name), os.path.join(spec.labels, name)
+        if met.setdefault(stem, label_file) != label_file:
+            raise InputError(f"{label_file}: {met[stem]} is of the same image; remove one")
         if stem not in images:
+            remedy = look_alike(os.path.join(spec.images, stem + Path(name).suffix))
             raise InputError(
                 f"{label_file}: there is no image {stem}.* in {spec.images}; "
-                "complete that folder, or remove the label map",
+                + (remedy or "complete that folder, or remove the label map"),
                 "missing",
             )
         if len(images[stem]) > 1:
@@ -181,14 +200,6 @@ def load_semantic(
             "label_table": table,
         }
 
-    # Hidden files are none of the data set's; a killed preparation may have left one.
-    maps = sorted(
-        name
-        for name in list_folder(spec.labels)
-        if name.lower().endswith(".png") and not name.startswith(".")
-    )
-    if spec.list:
-        maps = listed_maps(spec, maps, on_error)
     return list(each(maps, parse, on_error))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pading.data.entry_files import OnError
+from pading.data.entry_files import OnError, stem_of
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
 
@@ -53,7 +53,7 @@ def listed_maps(spec: DatasetSpec, maps: Sequence[str], on_error: OnError) -> li
     Raises:
         InputError: what :func:`read_image_list` refuses.
     """
-    by_stem = {Path(name).stem: name for name in maps}
+    by_stem = {stem_of(name): name for name in maps}
     found = []
     for stem in read_image_list(spec.list):
         if stem in by_stem:

@@ -4,9 +4,10 @@ Ignored pixels (255) count neither as prediction nor as ground truth; every mean
 classes that have ground truth.
 """
 
+import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pading.data.entry_files import list_tree, stem_of
 from pading.data.images import read_label_map, read_panoptic_png, segment_ids
 from pading.data.masks import IGNORE_LABEL, read_values, semantic_map, widened
 from pading.errors import InputError
@@ -104,17 +106,17 @@ class LabelMaps(Mapping[str, np.ndarray]):
     """Label maps by the id of the image, each read when it is asked for.
 
     Args:
-        readers: image -> what reads its map; numbers are taken without leading zeros, so that
+        readers: image and what reads its map; numbers are taken without leading zeros, so that
             000000000042.png is image 42.
 
     Raises:
         InputError: two maps of one image.
     """
 
-    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]]) -> None:
+    def __init__(self, readers: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> None:
         self._readers: dict[str, Callable[[], np.ndarray]] = {}
-        for name, reader in readers.items():
-            image = name.lstrip("0") or "0"
+        for name, reader in readers:
+            image = name.lstrip("0") or "0" if name.isdecimal() else name
             if image in self._readers:
                 raise InputError(f"image {image} has two label maps, one of them {name}; keep one")
             self._readers[image] = reader
@@ -130,7 +132,7 @@ class LabelMaps(Mapping[str, np.ndarray]):
 
 
 def folder_labels(folder: str | Path, class_ids: ClassSplit | None = None) -> LabelMaps:
-    """The PNG label maps of a folder; the file is named after the image.
+    """The PNG label maps of a folder and the folders in it; the file is named after the image.
 
     Args:
         folder: of the PNGs.
@@ -140,13 +142,11 @@ def folder_labels(folder: str | Path, class_ids: ClassSplit | None = None) -> La
         InputError: no PNG there, or two of one image; when it is read, a broken one, or one with a
             value that is no class id.
     """
-    files = sorted(path for path in Path(folder).glob("*.png") if path.name[0] != ".")
-    if not files:
+    names = [name for name in list_tree(str(folder)) if name.lower().endswith(".png")]
+    if not names:
         raise InputError(f"{folder}: has no PNG file; name the folder of the label maps")
-    if class_ids is not None:
-        read = partial(_read_class_ids, split=class_ids)
-        return LabelMaps({path.stem: partial(read, str(path)) for path in files})
-    return LabelMaps({path.stem: partial(read_label_map, str(path)) for path in files})
+    read = read_label_map if class_ids is None else partial(_read_class_ids, split=class_ids)
+    return LabelMaps((stem_of(name), partial(read, os.path.join(folder, name))) for name in names)
 
 
 def _read_class_ids(path: str, split: ClassSplit) -> np.ndarray:
@@ -187,7 +187,7 @@ def archive_labels(path: str | Path) -> LabelMaps:
         raise InputError(f"{path}: cannot be read: write an .npz file, as np.savez does") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"{path}: is one array; store one for each image, as np.savez does")
-    return LabelMaps({name: partial(read, name) for name in archive.files})
+    return LabelMaps((name, partial(read, name)) for name in archive.files)
 
 
 def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit) -> LabelMaps:
@@ -209,4 +209,4 @@ def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit
         ]
         path = Path(folder) / annotation["file_name"]
         readers[str(image_id)] = partial(read, str(path), segments)
-    return LabelMaps(readers)
+    return LabelMaps(readers.items())

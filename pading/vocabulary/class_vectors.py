@@ -15,6 +15,7 @@ the length they come with.
 
 import hashlib
 import json
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -95,10 +96,13 @@ class ClassVectors:
         rows = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in rows]
         if missing:
+            alike = {unicodedata.normalize("NFC", name) for name in self.names}
+            forms = any(unicodedata.normalize("NFC", name) in alike for name in missing)
             raise InputError(
                 f"no vector for {len(missing)} of {len(names)} classes: "
-                f"{', '.join(repr(name) for name in missing[:5])}{', ...' * (len(missing) > 5)}; "
-                "make vectors for all of them with tools/build_class_vectors.py"
+                f"{', '.join(repr(name) for name in missing[:5])}{', ...' * (len(missing) > 5)}"
+                + "; there is one whose name has another Unicode form (NFC against NFD)" * forms
+                + "; make vectors for all of them with tools/build_class_vectors.py"
             )
         return torch.from_numpy(self.vectors[[rows[name] for name in names]])
 

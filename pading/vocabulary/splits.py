@@ -5,6 +5,7 @@ A split is declared once, as a JSON file: ``{"name": ..., "classes": [{"id", "na
 index, 0 to K - 1); K stands for no-object.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pading.errors import InputError
-from pading.files import field, read_json
+from pading.files import field, is_printable, read_json
 
 _SHIPPED = Path(__file__).parent / "splits"
+LARGEST_CLASS_ID = 2**24 - 1
 _KINDS = {"id": int, "name": str, "isthing": bool, "unseen": bool}
 _T = TypeVar("_T")
 
@@ -41,7 +43,8 @@ class ClassSplit:
     """An ordered list of classes, divided into seen and unseen.
 
     Raises:
-        InputError: two classes of one id or one name, a negative id, an empty name, no class.
+        InputError: two classes of one id or one name, an id that is none, a name that is empty or
+            not of one line, no class.
     """
 
     name: str
@@ -55,7 +58,23 @@ class ClassSplit:
                     f"class split {self.name!r}: the {what} {twice!r} occurs twice; "
                     "give every class its own"
                 )
+        twice = _first_repeated(unicodedata.normalize("NFC", info.name) for info in self.classes)
+        if twice is not None:
+            raise InputError(
+                f"class split {self.name!r}: the name {twice!r} occurs in two Unicode forms (NFC "
+                "and NFD), which look alike; give every class its own"
+            )
         for info in self.classes:
+            if not is_printable(info.name):
+                raise InputError(
+                    f"class split {self.name!r}: the name {info.name!r} has a line break or "
+                    "another character that cannot be shown; write it on one line"
+                )
+            if info.id > LARGEST_CLASS_ID:
+                raise InputError(
+                    f"class split {self.name!r}: the id {info.id} of {info.name!r} is above "
+                    f"{LARGEST_CLASS_ID}, the largest of 24 bits; number the classes anew"
+                )
             if info.id < 0 or not info.name.strip():
                 raise InputError(
                     f"class split {self.name!r}: {info}: ids start at 0 and names are not empty"

@@ -13,6 +13,7 @@ It can be interrupted and run again: finished maps are kept, and no file is ever
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _prepare(spec: DatasetSpec, split: ClassSplit, seen_only: bool, workers: int) -> dict[str, int]:
     content = read_json(spec.annotations)
     entries = parse_panoptic(content, spec, split)
-    kept = [e for e in entries if not (seen_only and _unseen(e, split))]
+    # Named below the folder, sub-folders and all: two of them may hold files of one name.
+    kept = [
+        {**e, "map_name": os.path.relpath(e["pan_seg_file_name"], spec.labels)}
+        for e in entries
+        if not (seen_only and _unseen(e, split))
+    ]
     folder = f"{spec.labels}_{split.name}_semantic"
     make_maps(folder, kept, split.num_classes, workers, f"{spec.name}: semantic maps")
     if seen_only:  # after the maps: every label file has been read

@@ -71,7 +71,17 @@ def add_split(options: argparse.ArgumentParser, split: str) -> None:
 
 
 def add_workers(options: argparse.ArgumentParser) -> None:
-    """--workers, the processes that make label maps."""
+    """--workers, the processes or threads that make the files; 0, as 1: none but this one."""
     options.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="processes; default: %(default)s"
+        "--workers",
+        type=_workers,
+        default=os.cpu_count(),
+        help="how many work at once (0 as 1); default: %(default)s",
     )
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return max(number, 1)

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 
-from pading.data.preparation.options import parsed, parser
+from pading.data.preparation.options import add_workers, parsed, parser
 from pading.data.shapes.generation import ShapesSettings, generate
 from pading.vocabulary.splits import load_split
 
@@ -23,7 +23,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         options.add_argument(
             f"--{setting.name}", type=int, default=setting.default, help="(%(default)s)"
         )
-    options.add_argument("--workers", type=int, help="threads; by default one per core")
+    add_workers(options)
     options.add_argument(
         "--overwrite", action="store_true", help="replace a Shapes data set of other settings"
     )
