@@ -101,7 +101,7 @@ def look_alike(path: str | Path) -> str:
         return "its name is an address: fetch the file, and name it as it is called here"
     folder, name = os.path.split(text)
     try:
-        others = sorted(os.listdir(folder or os.curdir))
+        others = sorted({*os.listdir(folder or os.curdir)} - {name})  # a dangling link is there
     except OSError:
         return ""
     for other in others:

@@ -12,6 +12,7 @@ from panopticapi.utils import rgb2id
 from PIL import ExifTags, Image, ImageOps
 
 from pading.errors import InputError
+from pading.files import look_alike
 
 _EXIF_ORIENTATION = ExifTags.Base.Orientation
 _EXIF_SWAPS_SIDES = (5, 6, 7, 8)
@@ -45,9 +46,8 @@ def _opened(path: str) -> Iterator[Image.Image]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: there is no such file; complete the folder", "missing"
-        ) from error
+        remedy = look_alike(path) or "complete the folder"
+        raise InputError(f"{path}: there is no such file; {remedy}", "missing") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: {error}; scale this image down", "corrupt") from error
     except _UNREADABLE as error:

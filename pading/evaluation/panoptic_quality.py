@@ -55,8 +55,8 @@ def score_panoptic(
         InputError: names the file and the entry: unknown or repeated image, category outside the
             split, PNG missing, broken or of another size, segments that PNG and JSON disagree on.
     """
-    truth = read_annotations(ground_truth_json, split, ground_truth=True)
-    predicted = read_annotations(prediction_json, split, ground_truth=False)
+    truth = read_annotations(ground_truth_json, ground_truth_folder, split, ground_truth=True)
+    predicted = read_annotations(prediction_json, prediction_folder, split, ground_truth=False)
     folders = (Path(ground_truth_folder), Path(prediction_folder))
     missing = check_images(truth, predicted, prediction_json, ground_truth_json)
     for image_id, annotation in predicted.items():
@@ -160,7 +160,7 @@ def check_images(
 
 
 def read_annotations(
-    path: str | Path, split: ClassSplit, ground_truth: bool
+    path: str | Path, folder: str | Path, split: ClassSplit, ground_truth: bool
 ) -> dict[Any, dict[str, Any]]:
     """Checked annotations of a COCO panoptic JSON file by image id, in its order.
 
@@ -177,7 +177,7 @@ def read_annotations(
         image_id = field(entry, "image_id", (int, str), where)
         if image_id in annotations:
             raise InputError(f"{where}: image_id {image_id} occurs twice; keep one of them")
-        below("the folder of its PNG files", field(entry, "file_name", str, where), where)
+        below(str(folder), field(entry, "file_name", str, where), where)
         where += f" (image_id {image_id})"
         segments = list(read_segments(entry, split, where))
         annotations[image_id] = {**entry, "segments_info": segments} if ground_truth else entry

@@ -202,7 +202,9 @@ def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit
         return semantic_map(segment_ids(read_panoptic_png(path)), segments)
 
     readers = {}
-    for image_id, annotation in read_annotations(json_file, split, ground_truth=True).items():
+    for image_id, annotation in read_annotations(
+        json_file, folder, split, ground_truth=True
+    ).items():
         segments = [
             {"id": s["id"], "category_id": split.contiguous_id[s["category_id"]]}
             for s in annotation["segments_info"]

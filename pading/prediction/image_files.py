@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pading.data.images import read_image
 from pading.errors import InputError
+from pading.files import look_alike
 from pading.prediction.predictor import Predictor, Preparation
 from pading.prediction.writing import ImageWriter, Record, Source, collecting
 
@@ -41,7 +42,8 @@ def find_images(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     others: list[Path] = []
     for path in map(Path, inputs):
         if not path.exists():
-            raise InputError(f"{path}: there is no such file or folder")
+            remedy = look_alike(path) or "give the path of one that there is"
+            raise InputError(f"{path}: there is no such file or folder; {remedy}")
         entries = [path]
         if path.is_dir():
             try:

@@ -61,6 +61,13 @@ PANOPTIC = [
         "image 0",
         "'file_name'",
     ),
+    Row(
+        "Windows", _image(file_name="x\\\\0.jpg"), "x\\\\0.jpg: there is no such", "write / between"
+    ),
+    Row(
+        "an address", _image(file_name="http://a.org/0.jpg"), "is an address", "fetch the file into"
+    ),
+    Row("upper case", _image(file_name="0.JPG"), "0.JPG: there is no such", "the folder has 0.jpg"),
     Row("size as text", _image(height="40"), "image 0", "'height' must be int, not '40'"),
     Row("no size", _image(width=-1), "image 0", "'width' is -1, not a size in pixels"),
     Row("size against file", _image(width=31), "images/0.jpg: height x width", "one of the two is"),

@@ -93,7 +93,7 @@ ROWS = [
     Row(
         "label map with colours",
         _image("maps/0.png", np.zeros((*SIZE, 3), np.uint8)),
-        "maps/0.png: a label map has one channel of 8 or 16 bits",
+        "maps/0.png: a label map has one channel of up to 16 bits",
         "mode of this image is RGB",
         train(task="semantic"),
     ),

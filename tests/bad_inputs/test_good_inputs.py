@@ -14,6 +14,7 @@ from pading.data.ground_truth import load_panoptic
 from pading.data.images import check_image, read_image
 from pading.data.mappers import SegmentationMapper
 from pading.data.spec import DatasetSpec
+from pading.evaluation.panoptic_quality import score_panoptic
 from pading.vocabulary.splits import load_split
 from tests.bad_inputs.world import SIZE, World
 from tests.runs import FROM_IMAGES, convert
@@ -175,3 +176,19 @@ def test_classes_that_never_occur(world: World) -> None:
     assert results["PQ"] is not None
     assert results["PQ_unseen"] is None  # of nothing; stage 1 finds no unseen class either
     assert all(value is None or np.isfinite(value) for value in results.values())
+
+
+def test_absolute_names_inside_the_folder(world: World) -> None:
+    folders = {"images": "images", "annotations": "labels"}
+    for key, folder in folders.items():
+        name = str(world.path(folder))
+        world.edit(
+            "panoptic.json",
+            lambda c, key=key, name=name: [
+                e.update(file_name=f"{name}/{e['file_name']}") for e in c[key]
+            ],
+        )
+    assert len(_map_first(world)["instances"]) == 2
+    paths = world.path("panoptic.json"), world.path("labels")
+    scores = score_panoptic(*paths, *paths, load_split(world.path("split.json")))
+    assert scores.flat()["PQ"] == 100

@@ -120,3 +120,24 @@ def test_voc_as_it_comes(tmp_path: Path) -> None:
         (entry,) = load_semantic(spec, load_split(spec.split))
         labels = semantic_labels({**entry, "height": 1, "width": 5})
         assert labels.tolist() == [[void, 0, 14, last, void]]
+
+
+def test_folders_in_the_folder(many: DatasetSpec) -> None:
+    """Two maps of one name, in two folders, are of two images."""
+    for folder in ("images", "labels"):
+        for sub in ("x", "y"):
+            (Path(getattr(many, folder)) / sub).mkdir()
+    for sub, value in (("x", 7), ("y", 9)):
+        Image.new("RGB", (4, 2)).save(Path(many.images, sub, "a.jpg"))
+        Image.new("L", (4, 2), value).save(Path(many.labels, sub, "a.png"))
+    entries = load_semantic(many, load_split(many.split))
+    assert [entry["image_id"] for entry in entries] == ["a", "b", "c", "x/a", "y/a"]
+    labels = [semantic_labels({**e, "height": 2, "width": 4}) for e in entries[3:]]
+    assert [np.unique(found).tolist() for found in labels] == [[6], [8]]
+    assert Path(entries[4]["file_name"]) == Path(many.images, "y", "a.jpg")
+
+
+def test_two_maps_of_an_image(many: DatasetSpec) -> None:
+    Image.new("L", (4, 2)).save(Path(many.labels, "a.PNG"), "PNG")
+    with pytest.raises(InputError, match=r"a.png: .*a.PNG is of the same image; remove one"):
+        load_semantic(many, load_split(many.split))

@@ -19,7 +19,7 @@ from pading.evaluation.pixel_scores import (
     score_semantic,
 )
 from pading.evaluation.semantic_evaluator import SemanticEvaluator
-from pading.vocabulary.splits import ClassSplit, load_split
+from pading.vocabulary.splits import ClassInfo, ClassSplit, load_split
 from tests.evaluation.panoptic_set import PanopticSet
 
 
@@ -130,6 +130,32 @@ def test_folder_and_archive_equal_arrays(
         folder_labels(tmp_path), archive_labels(tmp_path / "predicted.npz"), split
     )
     assert from_files.flat() == expected
+
+
+def test_names_of_maps(split: ClassSplit, tmp_path: Path) -> None:
+    """Zeros lead numbers alone; endings may be capitals; folders are part of a name."""
+    names = ("a.png", "0a.png", "007.PNG", "x/7.png", "y/7.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2), 1).save(tmp_path / name, "PNG")
+    assert set(folder_labels(tmp_path)) == {"a", "0a", "7", "x/7", "y/7"}
+    Image.new("L", (2, 2)).save(tmp_path / "a.PNG", "PNG")
+    with pytest.raises(InputError, match="image a has two label maps"):
+        folder_labels(tmp_path)
+
+
+def test_300_classes(tmp_path: Path) -> None:
+    infos = tuple(ClassInfo(i, f"c{i}", False, i > 290) for i in range(300))
+    labels = np.arange(300, dtype=np.uint16).reshape(15, 20)
+    Image.fromarray(labels).save(tmp_path / "1.png")
+    for predicted in (labels.astype(np.int64), labels):
+        np.savez(tmp_path / "found.npz", **{"1": predicted})
+        scores = score_semantic(
+            folder_labels(tmp_path),
+            archive_labels(tmp_path / "found.npz"),
+            ClassSplit("many", infos),
+        )
+        assert scores.flat()["mIoU"] == 100
 
 
 def test_missing_predictions_count_as_empty(

@@ -73,7 +73,9 @@ def test_all_kinds_of_files(predictor: Predictor, photographs: Path, tmp_path: P
     assert problem.startswith(f"{photographs / 'broken.png'}: cannot read this image")
 
     sizes = {"colour": (48, 64), "grey": (48, 64), "print": (48, 64), "turned": (64, 48)}
-    annotations = read_annotations(output / "panoptic.json", predictor.split, ground_truth=False)
+    annotations = read_annotations(
+        output / "panoptic.json", output / "panoptic", predictor.split, ground_truth=False
+    )
     assert list(annotations) == list(sizes)
     listed = read_json(output / "panoptic.json")
     assert {i["id"]: (i["height"], i["width"]) for i in listed["images"]} == sizes

@@ -72,6 +72,9 @@ def _change(key, value):
         (_change("id", 3), "the id 3 occurs twice"),
         (_change("name", "cup"), "the name 'cup' occurs twice"),
         (_change("name", " "), "names are not empty"),
+        (_change("name", "cup\nred"), r"the name 'cup\\nred' has a line break"),
+        (_change("name", "\ud800"), "another character that cannot be shown"),
+        (_change("id", 2**24), "the id 16777216 of .* is above 16777215"),
         (_change("isthing", 1), "'isthing' must be bool, not 1"),
         (_change("seen", True), "class number 1.*unknown key 'seen'"),
         (lambda c: c["classes"][0].pop("unseen"), "class number 0.*'unseen' .bool. is missing"),
@@ -106,6 +109,12 @@ def test_split_built_in_code_is_checked_too():
     twice = (ClassInfo(1, "cup", True, False), ClassInfo(1, "mug", True, False))
     with pytest.raises(InputError, match="'kitchen': the id 1 occurs twice"):
         ClassSplit("kitchen", twice)
+
+
+def test_two_unicode_forms_of_a_name() -> None:
+    names = ("caf\u00e9", "cafe\u0301")
+    with pytest.raises(InputError, match="occurs in two Unicode forms .NFC and NFD."):
+        ClassSplit("kitchen", tuple(ClassInfo(i, n, True, False) for i, n in enumerate(names)))
 
 
 def test_importing_a_split_is_light() -> None:

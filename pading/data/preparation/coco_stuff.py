@@ -13,6 +13,7 @@ It can be interrupted and run again: finished maps are kept, and no file is ever
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from pading.data.ground_truth import load_semantic
@@ -43,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _prepare(spec: DatasetSpec, split: ClassSplit, workers: int) -> dict[str, int]:
-    entries = with_sizes(load_semantic(spec, split), workers, f"{spec.name}: images")
+    sized = with_sizes(load_semantic(spec, split), workers, f"{spec.name}: images")
+    entries = [
+        {**e, "map_name": os.path.relpath(e["sem_seg_file_name"], spec.labels)} for e in sized
+    ]
     folder = f"{spec.labels}_{split.name}" + "_seen" * spec.seen_only
     found = make_maps(folder, entries, split.num_classes, workers, f"{spec.name}: label maps")
     unseen = [sum(split.classes[label].unseen for label in labels) for labels in found]

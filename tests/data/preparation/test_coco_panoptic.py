@@ -89,3 +89,24 @@ def test_bad_input_is_told_without_a_traceback(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith(
         f"error: {tmp_path}/annotations/panoptic_train2017.json: there is no such file"
     )
+
+
+def test_two_folders_with_files_of_one_name(make_panoptic, split_file):
+    train, val = make_panoptic([[3, 20], [9, 20], [21]], "train"), make_panoptic([[3]], "val")
+    for number, sub in ((0, "a"), (1, "b")):
+        for folder in ("images", "labels"):
+            (train.root / folder / sub).mkdir()
+            (train.root / folder / f"{number}.png").rename(train.root / folder / sub / "0.png")
+    train.rewrite(
+        lambda c: [
+            entry.update(file_name=f"{'ab'[n]}/0.png")
+            for key in ("images", "annotations")
+            for n, entry in enumerate(c[key][:2])
+        ]
+    )
+    prepare(_arguments(train, val, split_file))
+    folder = train.root / "labels_kitchen_semantic"
+    made = {
+        str(p.relative_to(folder)): set(np.unique(Image.open(p))) for p in folder.rglob("*.png")
+    }
+    assert made == {"a/0.png": {0, 3}, "b/0.png": {1, 3}}

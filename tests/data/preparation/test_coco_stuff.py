@@ -63,3 +63,10 @@ def test_value_outside_the_split(root, split_file):
     Image.new("L", (WIDTH, HEIGHT), 77).save(root / "stuffthingmaps" / "val2017" / "a.png")
     with pytest.raises(InputError, match=r"val2017/a.png: the value 77 belongs to no class"):
         prepare(_arguments(root, split_file))
+
+
+def test_no_workers_are_this_process(root, split_file):
+    prepare([*_arguments(root, split_file)[:-1], "0"])
+    assert len(list((root / "stuffthingmaps" / "val2017_kitchen").iterdir())) == 2
+    with pytest.raises(SystemExit):
+        prepare([*_arguments(root, split_file)[:-1], "-1"])
