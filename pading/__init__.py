@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pading.commands.train import train
     from pading.config import list_configs, load_config
     from pading.data.catalogue import register_datasets
+    from pading.export import export_model
     from pading.models.mask2former import Mask2Former
     from pading.models.pading.stage_two import PADing
     from pading.models.registry import list_models
@@ -24,6 +25,7 @@ _HOMES = {
     "PADing": "pading.models.pading.stage_two",
     "Predictor": "pading.prediction",
     "SwinTransformer": "pading.backbones.swin",
+    "export_model": "pading.export",
     "list_configs": "pading.config",
     "list_models": "pading.models.registry",
     "load": "pading.prediction",
@@ -38,6 +40,7 @@ __all__ = [
     "Predictor",
     "SwinTransformer",
     "__version__",
+    "export_model",
     "list_configs",
     "list_models",
     "load",

@@ -29,6 +29,8 @@ ROOMS = (
     "evaluation",
     "visualize",
     "prediction",
+    "runtime",
+    "export",
     "reports",
     "projects",
     "commands",

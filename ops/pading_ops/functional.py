@@ -50,8 +50,8 @@ def ms_deform_attn(
     Returns:
         (B, Q, M * D), of value's type. Differentiable once, in value, sampling_locations and
         attention_weights: in reverse and forward mode, and by torch.func (a compiler leaves its
-        transforms to PyTorch). On the CPU both passes are deterministic; on CUDA the backward pass is
-        not, and raises PyTorch's standard error under torch.use_deterministic_algorithms(True).
+        transforms to PyTorch). On the CPU both passes are deterministic; on CUDA the backward pass
+        is not, and raises PyTorch's standard error under torch.use_deterministic_algorithms(True).
 
     Raises:
         ValueError: a wrong shape or device, or levels that do not fill S; the message names the

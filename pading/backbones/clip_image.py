@@ -66,7 +66,7 @@ class TokenAttention(nn.Module):
         query, key, value = F.linear(tokens, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
         if beside is not None:
             both = F.linear(beside, self.in_proj_weight[width:], self.in_proj_bias[width:])
-            both = both.expand(len(tokens), -1, -1)
+            both = both.expand(tokens.shape[0], -1, -1)
             key = torch.cat((both[..., :width], key), 1)
             value = torch.cat((both[..., width:], value), 1)
         query, key, value = (
@@ -146,7 +146,7 @@ class ClipImageTower(Backbone):
         """
         tokens = self.embed(images, class_embeddings)
         if keep and prompts:
-            first = prompts[0].expand(len(tokens), -1, -1)
+            first = prompts[0].expand(tokens.shape[0], -1, -1)
             tokens = torch.cat((tokens[:, :1], first, tokens[:, 1:]), 1)
         for i, block in enumerate(self.blocks):
             tokens = block(tokens, prompts[i] if i < len(prompts) and not keep else None)
@@ -179,7 +179,7 @@ class ClipImageTower(Backbone):
         patches = self.conv1(self.stem(images)).flatten(2).transpose(1, 2)
         table = resized_table(self.positional_embedding, self.grid(images))
         first = table[:1] + class_embeddings * self.class_embedding
-        tokens = torch.cat((first.expand(len(images), 1, -1), patches + table[1:]), 1)
+        tokens = torch.cat((first.expand(images.shape[0], 1, -1), patches + table[1:]), 1)
         return self.ln_pre(tokens)
 
     def joint(self, tokens: Tensor) -> Tensor:
@@ -234,7 +234,8 @@ class ClipImageTower(Backbone):
 def resized_table(table: Tensor, grid: tuple[int, int]) -> Tensor:
     """A table of positions (1 + s s, d) for another grid: (1 + h w, d), bilinear."""
     side = math.isqrt(len(table) - 1)
-    if grid == (side, side):
+    # To an exported graph the grid is a symbol; resized to its own size a table stays as it is.
+    if not torch.compiler.is_exporting() and grid == (side, side):
         return table
     square = table[1:].T.reshape(1, -1, side, side)
     resized = F.interpolate(square, grid, mode="bilinear", align_corners=False)

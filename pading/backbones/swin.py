@@ -46,8 +46,19 @@ class WindowAttention(nn.Module):
         if same_region is not None:
             # As published: -100 rather than minus infinity.
             bias = bias + torch.where(same_region, 0.0, -100.0).to(bias.dtype)[:, None]
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        if torch.compiler.is_exporting():
+            mixed = _attention_of_four_axes(q, k, v, bias)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         return self.proj(mixed.transpose(-3, -2).flatten(-2))
+
+
+def _attention_of_four_axes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Attention of (B, W, M, T, C) with a bias (M, T, T) or (W, M, T, T), as ONNX has it."""
+    shape = (q.shape[0], q.shape[1])
+    bias = bias.expand(*shape, *bias.shape[-3:]).flatten(0, 1)
+    q, k, v = (x.flatten(0, 1) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).unflatten(0, shape)
 
 
 def _relative_index(window: int) -> Tensor:
@@ -88,9 +99,11 @@ class SwinBlock(nn.Module):
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
-        # Zeros fill the last windows and take part, as in the published models.
-        x = F.pad(x, (0, 0, 0, -width % self.window, 0, -height % self.window))
-        padded = x.shape[1:3]
+        # Zeros fill the last windows and take part, as in the published models. As whole windows,
+        # so that sizes that are symbols are known to divide.
+        rows, columns = (-(-side // self.window) * self.window for side in (height, width))
+        x = F.pad(x, (0, 0, 0, columns - width, 0, rows - height))
+        padded = (rows, columns)
         same_region = None
         if self.shift:
             x = x.roll((-self.shift, -self.shift), dims=(1, 2))

@@ -14,6 +14,7 @@ COMMANDS = {
     "new": "make a project of photographs and annotations",
     "train": "train or evaluate a model, or a whole project",
     "predict": "predict on images of your own",
+    "export": "write a model for ONNX runtimes or compiled",
     "evaluate": "score stored predictions",
     "report": "show what a run found, as a page that opens anywhere",
     "convert": "convert a checkpoint of stage 1 for stage 2",

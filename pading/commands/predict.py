@@ -4,9 +4,10 @@
     pading predict model_final.pth photographs --output predictions
     pading predict panoptic/PADing --input photographs --output predictions MODEL.WEIGHTS other.pth
     pading predict model_final.pth photographs --classes cat "red sofa" other --output predictions
+    pading predict model.onnx photographs --output predictions
 
-A project (pading new), or a checkpoint that training wrote, needs nothing else; other weights need
-their configuration.
+A project (pading new), a checkpoint that training wrote, or what pading export made of it needs
+nothing else; other weights need their configuration.
 
 The folder of --output gets, for each task that the configuration switches on (MODEL.INFERENCE):
 
@@ -39,11 +40,14 @@ from pathlib import Path
 from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.engine.environment import check_output_folder
-from pading.errors import first_few
+from pading.errors import InputError, first_few
 from pading.prediction import Predictor, find_images, load, predict_files
 from pading.projects.layout import is_project, trained_weights
+from pading.runtime import OnnxPredictor
+from pading.runtime import load as load_exported
 
-_WEIGHTS = (".pth", ".safetensors", ".pkl")
+_EXPORTED = ".onnx"
+_WEIGHTS = (".pth", ".safetensors", ".pkl", _EXPORTED)
 _KEY = re.compile(r"(MODEL|DATASETS|INPUT|TEST|DATALOADER)\.")
 
 
@@ -115,17 +119,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if others:
         print(f"passed over, as no images: {first_few([str(path) for path in others])}")
     check_output_folder(args.output, "--output")
-    if args.weights:
-        predictor = load(args.weights, args.config_file or "", args.overrides)
+    predictor: Predictor | OnnxPredictor
+    workers = 0
+    if args.weights and args.weights.endswith(_EXPORTED):
+        predictor = exported(args)
     else:
-        predictor = Predictor(load_config(args.config_file, args.overrides))
-    if args.classes:
-        predictor = predictor.with_classes(args.classes, args.vectors)
+        if args.weights:
+            predictor = load(args.weights, args.config_file or "", args.overrides)
+        else:
+            predictor = Predictor(load_config(args.config_file, args.overrides))
+        workers = predictor.cfg.DATALOADER.NUM_WORKERS
+        if args.classes:
+            predictor = predictor.with_classes(args.classes, args.vectors)
     unreadable = predict_files(
         predictor,
         images,
         args.output,
-        workers=predictor.cfg.DATALOADER.NUM_WORKERS,
+        workers=workers,
         overlays=not args.no_overlays,
         min_score=args.min_score,
     )
@@ -133,3 +143,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unreadable:
         print(*(f"error: {problem}" for problem in unreadable), sep="\n", file=sys.stderr)
         sys.exit(1)
+
+
+def exported(args: argparse.Namespace) -> OnnxPredictor:
+    """The model of an .onnx file, whose settings were laid down when it was exported."""
+    if args.classes:
+        raise InputError(
+            "--classes: an exported model takes classes as rows of numbers, not by name "
+            "(pading.runtime, add_classes); give the checkpoint instead"
+        )
+    if args.config_file or args.overrides:
+        given = args.config_file or args.overrides[0]
+        raise InputError(
+            f"{given}: an exported model keeps the settings that it was exported with; export the "
+            "checkpoint again with others"
+        )
+    return load_exported(args.weights)
+

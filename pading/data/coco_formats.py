@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from panopticapi.utils import id2rgb
 from PIL import Image
-from pycocotools import mask as coco_mask
 
+from pading.data.rle import encode_mask, mask_box
 from pading.vocabulary.splits import ClassSplit
 
 
@@ -40,7 +39,8 @@ def panoptic_png(ids: np.ndarray) -> bytes:
     """H x W segment ids as a PNG that codes them as R + 256 G + 256^2 B."""
     png = io.BytesIO()
     # Level 1: larger files than the default by little, written in a fraction of the time.
-    Image.fromarray(id2rgb(ids)).save(png, "PNG", compress_level=1)
+    colours = np.stack((ids % 256, ids // 256 % 256, ids // 65536), axis=-1).astype(np.uint8)
+    Image.fromarray(colours).save(png, "PNG", compress_level=1)
     return png.getvalue()
 
 
@@ -60,12 +60,12 @@ def coco_detections(
     """
     results = []
     for mask, label, score in zip(masks, labels, scores, strict=True):
-        code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        mask = mask.astype(bool, copy=False)
         results.append(
             {
                 "category_id": split.classes[label].id,
-                "bbox": coco_mask.toBbox(code).tolist(),
-                "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
+                "bbox": mask_box(mask),
+                "segmentation": encode_mask(mask),
                 "score": score,
             }
         )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from panopticapi.utils import rgb2id
 from PIL import ExifTags, Image, ImageOps
 
 from pading.errors import InputError
@@ -154,7 +153,8 @@ def _require_png(path: str, image: Image.Image) -> None:
 
 def segment_ids(colours: np.ndarray) -> np.ndarray:
     """Segment ids, H x W, of a panoptic PNG's colours; 0 is unlabelled."""
-    return rgb2id(colours).astype(np.int32)
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return red + 256 * green + 65536 * blue
 
 
 def require_size(path: str, found: tuple[int, int], wanted: tuple[int, int], source: str) -> None:

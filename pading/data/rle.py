@@ -1,4 +1,7 @@
-"""Check of COCO's run-length codes: pycocotools reads beyond the end of a broken one."""
+"""COCO's run-length codes, written and checked in NumPy alone.
+
+pycocotools reads beyond the end of a broken one; and what writes results need not have it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +39,42 @@ def check_rle(code: Mapping[str, Any], size: list[int], where: str) -> int:
     if not whole or runs.sum() != size[0] * size[1]:
         raise InputError(f"{where}: broken RLE; write the mask again", "corrupt")
     return int(runs[1::2].sum())
+
+
+def encode_mask(mask: np.ndarray) -> dict[str, Any]:
+    """A mask's run-length code, as pycocotools writes it.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        "size" [H, W], and "counts" as text.
+    """
+    flat = mask.T.ravel()  # column by column
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    start = [0, 0] if len(flat) and flat[0] else [0]  # a code begins with what is outside
+    runs = np.diff(np.concatenate((start, changes, [len(flat)])))
+    values = runs.copy()
+    values[3:] -= runs[1:-2]
+    characters = np.zeros((len(values), _MOST_CHARACTERS), dtype=np.uint8)
+    more = np.ones(len(values), dtype=bool)
+    for place in range(_MOST_CHARACTERS):
+        group = values & 31
+        values = values >> 5
+        goes_on = np.where(group & 16, values != -1, values != 0)
+        characters[:, place] = np.where(more, group + 32 * goes_on + 48, 0)
+        more &= goes_on
+    text = characters[characters > 0].tobytes().decode("ascii")
+    return {"size": list(mask.shape), "counts": text}
+
+
+def mask_box(mask: np.ndarray) -> list[float]:
+    """x, y, width and height of the box around a mask (H, W) bool; 0 where it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return [0.0, 0.0, 0.0, 0.0]
+    x, y = int(columns[0]), int(rows[0])
+    return [float(x), float(y), float(columns[-1] + 1 - x), float(rows[-1] + 1 - y)]
 
 
 def _as_array(counts: list) -> np.ndarray:

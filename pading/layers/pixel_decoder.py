@@ -16,6 +16,7 @@ from pading_ops import ms_deform_attn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pading.layers.deformable_gathers import ms_deform_attn_gathers
 from pading.layers.positions import sine_positions
 
 
@@ -35,13 +36,16 @@ class Levels(NamedTuple):
     """(L, 2) int64, (height, width) of each."""
     starts: Tensor
     """(L,) int64, where each begins in the sequence."""
+    sizes: list[tuple[int, int]]
+    """The shapes again, as numbers (symbols in an exported graph)."""
 
     @classmethod
     def of(cls, maps: Sequence[Tensor]) -> "Levels":
-        shapes = torch.tensor([m.shape[-2:] for m in maps])
+        sizes = [(m.shape[-2], m.shape[-1]) for m in maps]
+        shapes = torch.tensor(sizes)
         areas = shapes.prod(1)
         device = maps[0].device
-        return cls(shapes.to(device), (areas.cumsum(0) - areas).to(device))
+        return cls(shapes.to(device), (areas.cumsum(0) - areas).to(device), sizes)
 
 
 class MSDeformAttn(nn.Module):
@@ -96,7 +100,10 @@ class MSDeformAttn(nn.Module):
         sizes = levels.shapes.flip(-1)[:, None].float()  # (L, 1, 2) as (width, height)
         # Locations stay in float32 under autocast: half types cannot tell neighbouring cells apart.
         locations = torch.addcdiv(reference[:, None, None, None].float(), offsets.float(), sizes)
-        mixed = ms_deform_attn(value, levels.shapes, levels.starts, locations, weights)
+        if torch.compiler.is_exporting():
+            mixed = ms_deform_attn_gathers(value, levels.sizes, locations, weights)
+        else:
+            mixed = ms_deform_attn(value, levels.shapes, levels.starts, locations, weights)
         return self.output_proj(mixed)
 
 

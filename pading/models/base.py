@@ -21,6 +21,7 @@ from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
 from pading.inference.settings import InferenceSettings
 from pading.layers.precision import autocast
+from pading.models.exportable import Exportable
 from pading.models.other_vectors import other_vectors, vectors_hint
 from pading.models.parameter_groups import ParameterGroups, groups_by_kind
 from pading.structures import ImageSizes
@@ -29,7 +30,7 @@ from pading.vocabulary.splits import ClassSplit
 Self = TypeVar("Self", bound="SegmentationModel")
 
 
-class SegmentationModel(LoadsWhole):
+class SegmentationModel(LoadsWhole, Exportable):
     """What every system is: images in, losses or results out, over the classes of a split.
 
     It is built from a configuration, a split and class vectors: ``Model(cfg, split=split,

@@ -155,6 +155,14 @@ class Mask2Former(SegmentationModel):
         """(B, Q, outputs of the class head): what classifies the queries."""
         return predictions.logits
 
+    def named_outputs(self, outputs: QueryPredictions) -> dict[str, Tensor]:
+        return {"logits": outputs.logits, "masks": outputs.masks}
+
+    def reading(self) -> dict[str, Any]:
+        """``rows``: of the class head for each class and no-object, -1 for none."""
+        candidates = self.instance_candidates
+        return {"outputs": "queries", "rows": self.head_rows.tolist(), "candidates": candidates}
+
     def targets(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> list[MaskTargets]:
         """Ground truth at the padded size, labelled by rows of the class head."""
         targets = prepare_targets(batch, sizes.padded, self.device)

@@ -1,7 +1,7 @@
 """What systems share that classify every pixel by class vectors, rather than queries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,11 @@ class PixelClassifier(SegmentationModel):
     learns_from = "labels"
     gives = ("semantic",)
     uses_class_vectors = True
+    class_tensors = ("class_vectors",)
+    activation: ClassVar[Literal["softmax", "sigmoid"]] = "softmax"
+    """What makes probabilities of scores: over all classes, or of every class by itself."""
+    averaged: ClassVar[Literal["scores", "probabilities"]] = "scores"
+    """What is averaged where an image is looked at more than once."""
     class_vectors: Tensor
 
     def network(self, images: Tensor) -> Tensor:
@@ -37,8 +42,15 @@ class PixelClassifier(SegmentationModel):
         raise NotImplementedError
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Scores (..., K, h, w) to what is calibrated and compared; by default a softmax over K."""
-        return scores.softmax(-3)
+        """Scores (..., K, h, w) to what is calibrated and compared."""
+        return scores.sigmoid() if self.activation == "sigmoid" else scores.softmax(-3)
+
+    def named_outputs(self, outputs: Tensor) -> dict[str, Tensor]:
+        return {"scores": outputs}
+
+    def reading(self) -> dict[str, Any]:
+        """``activation`` and ``averaged``, as above."""
+        return {"outputs": "pixels", "activation": self.activation, "averaged": self.averaged}
 
     def targets(self, batch: Sequence[Mapping[str, Any]], sizes: ImageSizes) -> Tensor:
         """Label maps (B, H, W) int64 at the padded size; padding is ignored.

@@ -1,12 +1,12 @@
 """Prediction on image files: loading beside the model, writing beside it, one report in the end."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -16,11 +16,28 @@ from tqdm import tqdm
 from pading.data.images import read_image
 from pading.errors import InputError
 from pading.files import look_alike
-from pading.prediction.predictor import Predictor, Preparation
 from pading.prediction.writing import ImageWriter, Record, Source, collecting
+from pading.vocabulary.splits import ClassSplit
 
 # A process more is worth its start if it has so many images to write.
 _IMAGES_PER_WRITER = 16
+
+
+class PredictsImages(Protocol):
+    """A model, in PyTorch or exported."""
+
+    @property
+    def split(self) -> ClassSplit: ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+
+    @property
+    def prepare(self) -> Callable[[np.ndarray], dict[str, Any]]:
+        """From an image to what :meth:`infer` takes; can be sent to another process."""
+
+    def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What :func:`~pading.prediction.result.finish` takes."""
 
 
 def find_images(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
@@ -59,7 +76,7 @@ def find_images(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
 
 
 def predict_files(
-    predictor: Predictor,
+    predictor: PredictsImages,
     images: Sequence[Path],
     output: str | Path,
     workers: int = 0,
@@ -131,7 +148,7 @@ def predict_files(
 class _ImageFiles(Dataset):
     """Images as they are and as the model takes them, or what is wrong with them."""
 
-    def __init__(self, paths: Sequence[Path], prepare: Preparation) -> None:
+    def __init__(self, paths: Sequence[Path], prepare: Callable[[np.ndarray], dict[str, Any]]) -> None:
         self._paths = paths
         self._prepare = prepare
 

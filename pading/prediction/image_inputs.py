@@ -2,17 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Union
 
 import numpy as np
-import torch
 from PIL import Image
 
 from pading.data.images import read_image, upright_rgb
 from pading.errors import InputError
 
+if TYPE_CHECKING:  # an exported model predicts without PyTorch
+    from torch import Tensor
+
 Channels = Literal["RGB", "BGR"]
-ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
+ImageLike = Union[str, os.PathLike[str], Image.Image, np.ndarray, "Tensor"]
 
 
 def as_rgb(image: ImageLike, channels: Channels = "RGB") -> tuple[np.ndarray, str]:
@@ -36,7 +38,7 @@ def as_rgb(image: ImageLike, channels: Channels = "RGB") -> tuple[np.ndarray, st
     if isinstance(image, Image.Image):
         name = Path(str(getattr(image, "filename", "") or "image")).stem
         return upright_rgb(image, name), name
-    if isinstance(image, torch.Tensor):
+    if hasattr(image, "detach"):  # a tensor
         image = image.detach().cpu().numpy()
         if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] not in (3, 4):
             image = image.transpose(1, 2, 0)

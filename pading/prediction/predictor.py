@@ -251,6 +251,17 @@ class Predictor:
         """
         return save_trained(self.cfg, self.model, path)
 
+    def export(self, path: str | os.PathLike[str], **options: Any) -> Any:
+        """Write the model for other runtimes: ONNX, or a .pt2 of PyTorch's.
+
+        Args:
+            path: ends in .onnx or .pt2.
+            options: of :func:`pading.export.export_model`, as are what it gives and raises.
+        """
+        import pading  # whose name it is: the exporter's room is behind this one
+
+        return pading.export_model(self.cfg, self.model, path, **options)
+
     @torch.no_grad()
     def infer(self, inputs: dict[str, Any], keep_scores: bool = False) -> dict[str, Any]:
         """The model's results for what :class:`Preparation` gives, small, as NumPy arrays.

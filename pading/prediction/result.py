@@ -10,13 +10,6 @@ from PIL import Image
 
 from pading.data.coco_formats import categories, coco_detections, panoptic_segments
 from pading.errors import InputError
-from pading.visualize import (
-    SegmentMap,
-    draw_segments,
-    enlargement,
-    segments_of_detections,
-    segments_of_labels,
-)
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 
@@ -185,6 +178,14 @@ def draw_prediction(
     Returns:
         "panoptic", "instance", "semantic" -> H' x W' x 3, uint8, RGB.
     """
+    from pading.visualize import (  # which needs more than an exported model does
+        SegmentMap,
+        draw_segments,
+        enlargement,
+        segments_of_detections,
+        segments_of_labels,
+    )
+
     size: tuple[int, int] = image.shape[:2]
     maps = {}
     if prediction.panoptic is not None:

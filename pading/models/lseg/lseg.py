@@ -164,6 +164,14 @@ class LSeg(PixelClassifier):
         """(K, D) unit vectors of the classes."""
         return F.normalize(self.class_vectors, dim=-1)
 
+    @property
+    def image_divisor(self) -> int:
+        return self.divisor
+
+    def reading(self) -> dict[str, Any]:
+        """``base_size`` beside what every classifier of pixels has."""
+        return {**super().reading(), "base_size": self.base_size}
+
     def network(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels, any size -> logits (B, K, H, W)."""
         return self.logits(images, self.text)

@@ -124,7 +124,8 @@ def resized_positions(positions: Tensor, prefix: int, size: tuple[int, int]) -> 
     """
     first, grid = positions[:, :prefix], positions[:, prefix:]
     side = math.isqrt(grid.shape[1])
-    if (side, side) == size:
+    # To an exported graph the size is a symbol; resized to its own size a grid stays as it is.
+    if not torch.compiler.is_exporting() and (side, side) == size:
         return positions
     grid = grid.transpose(1, 2).unflatten(2, (side, side))
     grid = F.interpolate(grid, size, mode="bilinear", align_corners=False)

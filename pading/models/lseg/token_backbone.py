@@ -103,7 +103,7 @@ class TokenBackbone(Backbone):
         grid = (x.shape[1], x.shape[2])
         x = x.flatten(1, 2)
         first = [token for token in (self.vit.cls_token, self.vit.reg_token) if token is not None]
-        first = [token.expand(len(x), -1, -1) for token in first]
+        first = [token.expand(x.shape[0], -1, -1) for token in first]
         positions = self.vit.pos_embed
         if positions is not None and self.vit.no_embed_class:
             x = x + resized_positions(positions, 0, grid)

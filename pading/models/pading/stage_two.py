@@ -47,6 +47,7 @@ class PADing(Mask2Former):
     """The segmenter, frozen, with a generator and a classifier of its own; wiring only."""
 
     uses_class_vectors = True
+    class_tensors = ("classifier.weight", "classifier.bias")
     # From a segmenter of random weights there is nothing to learn.
     needs_trained_weights = True
     unused_settings = {

@@ -121,7 +121,7 @@ class ClassMaskDecoder(nn.Module):
         Returns:
             (B, K, 2 D), or the texts alone (B, K, D) without the descriptor.
         """
-        own = texts.expand(len(image), -1, -1)
+        own = texts.expand(image.shape[0], -1, -1)
         return torch.cat((texts * image[:, None], own), -1) if self.descriptor else own
 
     def forward(self, texts: Tensor, image: Tensor, patches: Tensor) -> Tensor:

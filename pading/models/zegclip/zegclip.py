@@ -46,6 +46,8 @@ class ZegCLIP(PixelClassifier):
     published_names = ZEGCLIP_NAMES
     initialised_afresh = (("class_vectors",),)
     beside_backbone = ("head.", "prompts.")
+    activation = "sigmoid"
+    averaged = "probabilities"
 
     @configurable
     def __init__(
@@ -192,6 +194,10 @@ class ZegCLIP(PixelClassifier):
         return torch.where(unit, self.class_vectors, self.class_vectors / length)
 
     @property
+    def image_divisor(self) -> int:
+        return self.backbone.size_divisibility
+
+    @property
     def asked(self) -> list[int]:
         """Classes that training asks for."""
         every = range(self.split.num_classes)
@@ -208,7 +214,7 @@ class ZegCLIP(PixelClassifier):
         else:
             found = self.backbone(
                 images,
-                self.prompts(len(images)),
+                self.prompts(images.shape[0]),
                 self.prompts.shallow,
                 self.prompts.norm,
                 self.class_embeddings,
@@ -274,10 +280,6 @@ class ZegCLIP(PixelClassifier):
                     logits, targets, self.split.seen, self.split.unseen
                 )
         return label_rows(targets, self.asked)
-
-    def probabilities(self, scores: Tensor) -> Tensor:
-        """Every class by itself."""
-        return scores.sigmoid()
 
     def chances(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, K, H, W) in 0..1: what windows and views are averaged of."""

@@ -1,0 +1,107 @@
+"""A system's network as a graph: torch.export, with classes as inputs and sizes as symbols."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from pading.models.base import SegmentationModel
+
+IMAGES = "images"
+"""Name of the input of normalised pixels."""
+# Of one side, in multiples of the divisor: of one, and of a batch of one, PyTorch makes constants.
+_LEAST, _MOST = 2, 4096
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What of an exported network's inputs is fixed; None: what may vary.
+
+    Args:
+        batch: images at a time.
+        image: height and width, multiples of the model's ``image_divisor``.
+    """
+
+    batch: int | None = None
+    image: tuple[int, int] | None = None
+
+
+class ExportedNetwork(nn.Module):
+    """Normalised images, and the tensors that classes are rows of, to outputs by name."""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def class_inputs(self) -> dict[str, Tensor]:
+        """The model's own tensors that classes are rows of, by names that ONNX allows."""
+        tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        # Copies: PyTorch takes two tensors of one storage for views of each other.
+        return {
+            name.replace(".", "_"): tensors[name].detach().float().clone()
+            for name in self.model.class_tensors
+        }
+
+    def forward(self, images: Tensor, *classes: Tensor) -> dict[str, Tensor]:
+        """
+        Args:
+            images: (B, 3, H, W), normalised.
+            classes: as :attr:`class_inputs`, in their order.
+        """
+        given = dict(zip(self.model.class_tensors, classes, strict=True))
+        outputs = torch.func.functional_call(_Network(self.model), _inside(given), (images,))
+        return self.model.named_outputs(outputs)
+
+
+class _Network(nn.Module):
+    """:meth:`network` as ``forward``, which functional_call asks for."""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        super().__init__()
+        self.inner = model
+
+    def forward(self, images: Tensor) -> object:
+        return self.inner.network(images)
+
+
+def _inside(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"inner.{name}": value for name, value in tensors.items()}
+
+
+@torch.no_grad()
+def capture(model: SegmentationModel, sizes: Sizes) -> ExportedProgram:
+    """The graph of a model's network, in float32.
+
+    Its inputs are ``images`` and the model's class tensors, with any number of classes.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        sizes: what is fixed.
+    """
+    wrapped = ExportedNetwork(model).eval()
+    divisor = model.image_divisor
+    # An example whose numbers are unlike any other of the model's, so that none is taken for it.
+    height, width = sizes.image or (3 * divisor, 5 * divisor)
+    images = torch.zeros(sizes.batch or 2, 3, height, width)
+    dynamic: dict[int, object] = {}
+    if sizes.batch is None:
+        dynamic[0] = Dim("batch", min=1, max=1024)
+    if sizes.image is None:
+        dynamic |= {2: divisor * _side("rows"), 3: divisor * _side("columns")}
+    inputs = wrapped.class_inputs
+    classes = [
+        {0: Dim("outputs" if name.startswith("classifier") else "classes", min=2)}
+        for name in inputs
+    ]
+    return torch.export.export(
+        wrapped,
+        (images, *inputs.values()),
+        dynamic_shapes=(dynamic, tuple(classes)) if classes else (dynamic,),
+        strict=False,
+    )
+
+
+def _side(name: str) -> object:
+    return Dim(name, min=_LEAST, max=_MOST)
