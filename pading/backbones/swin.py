@@ -58,7 +58,9 @@ def _attention_of_four_axes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Te
     shape = (q.shape[0], q.shape[1])
     bias = bias.expand(*shape, *bias.shape[-3:]).flatten(0, 1)
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).unflatten(0, shape)
+    # In the order of its axes, whichever kernel made it: graphs do not know of memory.
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias).contiguous()
+    return mixed.unflatten(0, shape)
 
 
 def _relative_index(window: int) -> Tensor:

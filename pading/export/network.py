@@ -1,6 +1,7 @@
 """A system's network as a graph: torch.export, with classes as inputs and sizes as symbols."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,8 +83,9 @@ def capture(model: SegmentationModel, sizes: Sizes) -> ExportedProgram:
     """
     wrapped = ExportedNetwork(model).eval()
     divisor = model.image_divisor
-    # An example whose numbers are unlike any other of the model's, so that none is taken for it.
-    height, width = sizes.image or (3 * divisor, 5 * divisor)
+    # An example that is unlike any other number of the model, so that none is taken for it, and has
+    # several attention windows on either axis, since one would be taken for a constant.
+    height, width = sizes.image or (9 * divisor, 13 * divisor)
     images = torch.zeros(sizes.batch or 2, 3, height, width)
     dynamic: dict[int, object] = {}
     if sizes.batch is None:
@@ -103,5 +105,5 @@ def capture(model: SegmentationModel, sizes: Sizes) -> ExportedProgram:
     )
 
 
-def _side(name: str) -> object:
+def _side(name: str) -> Any:
     return Dim(name, min=_LEAST, max=_MOST)

@@ -23,6 +23,10 @@ from pading.vocabulary.splits import ClassSplit
 _IMAGES_PER_WRITER = 16
 
 
+Prepare = Callable[[np.ndarray], dict[str, Any]]
+"""From an image to what a model's ``infer`` takes; can be sent to another process."""
+
+
 class PredictsImages(Protocol):
     """A model, in PyTorch or exported."""
 
@@ -33,8 +37,7 @@ class PredictsImages(Protocol):
     def tasks(self) -> tuple[str, ...]: ...
 
     @property
-    def prepare(self) -> Callable[[np.ndarray], dict[str, Any]]:
-        """From an image to what :meth:`infer` takes; can be sent to another process."""
+    def prepare(self) -> Prepare: ...
 
     def infer(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """What :func:`~pading.prediction.result.finish` takes."""
@@ -148,7 +151,7 @@ def predict_files(
 class _ImageFiles(Dataset):
     """Images as they are and as the model takes them, or what is wrong with them."""
 
-    def __init__(self, paths: Sequence[Path], prepare: Callable[[np.ndarray], dict[str, Any]]) -> None:
+    def __init__(self, paths: Sequence[Path], prepare: Prepare) -> None:
         self._paths = paths
         self._prepare = prepare
 

@@ -9,29 +9,29 @@ class Taps(NamedTuple):
     """One axis of a resizing: every new position is a mixture of a few old ones.
 
     Args:
-        index: (n, t) int64, which positions.
+        places: (n, t) int64, which positions.
         share: (n, t) float32, how much of each.
     """
 
-    index: np.ndarray
+    places: np.ndarray
     share: np.ndarray
 
     def first(self, length: int) -> "Taps":
         """Of the first positions alone."""
-        return Taps(self.index[:length], self.share[:length])
+        return Taps(self.places[:length], self.share[:length])
 
     def after(self, earlier: "Taps") -> "Taps":
         """This resizing and an earlier one as one."""
-        share = self.share[:, :, None] * earlier.share[self.index]
-        index = earlier.index[self.index]
+        share = self.share[:, :, None] * earlier.share[self.places]
+        index = earlier.places[self.places]
         return Taps(index.reshape(len(index), -1), share.reshape(len(share), -1))
 
     def apply(self, values: np.ndarray, axis: int) -> np.ndarray:
         """Resize an axis of float32 values."""
         shape = [1] * values.ndim
         shape[axis] = -1
-        total = np.take(values, self.index[:, 0], axis) * self.share[:, 0].reshape(shape)
-        for index, share in zip(self.index.T[1:], self.share.T[1:], strict=True):
+        total = np.take(values, self.places[:, 0], axis) * self.share[:, 0].reshape(shape)
+        for index, share in zip(self.places.T[1:], self.share.T[1:], strict=True):
             if share.any():
                 total += np.take(values, index, axis) * share.reshape(shape)
         return total

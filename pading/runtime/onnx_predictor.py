@@ -39,8 +39,10 @@ def load(path: str | os.PathLike[str], threads: int = 0) -> "OnnxPredictor":
         session = onnxruntime.InferenceSession(
             path, options, providers=onnxruntime.get_available_providers()
         )
-    except Exception as error:  # noqa: BLE001 (its errors have no common class)
-        raise InputError(f"{path}: onnxruntime cannot load it ({error}); export it again") from error
+    except Exception as error:
+        raise InputError(
+            f"{path}: onnxruntime cannot load it ({error}); export it again"
+        ) from error
     return OnnxPredictor(session, read(session.get_modelmeta().custom_metadata_map, path))
 
 

@@ -80,9 +80,7 @@ class Pixels:
         return max(1, int(rows + 0.5)), max(1, int(columns + 0.5))
 
 
-def padded_to(
-    image: np.ndarray, divisor: int, size: Sequence[int] | None = None
-) -> np.ndarray:
+def padded_to(image: np.ndarray, divisor: int, size: Sequence[int] | None = None) -> np.ndarray:
     """(..., h, w) padded with 0, the mean colour, right and below.
 
     Args:

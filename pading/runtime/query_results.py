@@ -38,7 +38,7 @@ class QueryMasks(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """Of the image."""
-        return len(self.rows.index), len(self.columns.index)
+        return len(self.rows.places), len(self.columns.places)
 
     def strips(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows of the image, and the mask logits (Q, n, W) there."""
@@ -46,7 +46,9 @@ class QueryMasks(NamedTuple):
         wide = self.columns.apply(self.logits, -1)
         step = max(1, _STRIP_VALUES // max(1, len(wide) * width))
         for first in range(0, height, step):
-            here = Taps(self.rows.index[first : first + step], self.rows.share[first : first + step])
+            here = Taps(
+                self.rows.places[first : first + step], self.rows.share[first : first + step]
+            )
             yield slice(first, min(first + step, height)), here.apply(wide, -2)
 
     def of(self, queries: np.ndarray) -> "QueryMasks":

@@ -19,6 +19,7 @@ TOOLS = {
     "report": "report",
     "convert": "preprocess_pretrained_weight",
     "add-classes": "add_classes",
+    "export": "export_model",
     "vectors": "build_class_vectors",
     "prepare": "prepare_dataset",
     "check-data": "check_dataset",

@@ -1,0 +1,64 @@
+"""A narrow model of every system, ready to predict, with random weights."""
+
+from collections.abc import Callable
+
+import torch
+
+from pading import Predictor, load_config
+from pading.config import check_settings
+from pading.models.registry import build_model
+from tests.models import fourth_system  # noqa: F401 (registers itself)
+from tests.models.lseg.conftest import VIT
+from tests.models.zegclip.conftest import NARROW as NARROW_ZEGCLIP
+from tests.models.zegclip.conftest import narrow_split
+from tests.narrow import NARROW, SHAPES
+
+SEMANTIC = SHAPES.parent / "semantic"
+# Few layers: it is layers that take time to export.
+CONVNET = {
+    "MODEL.BACKBONE.NAME": "PlainConvNet",
+    "MODEL.CONVNET.WIDTHS": [8, 8, 8, 8, 8],
+    "MODEL.CONVNET.DEPTH": 1,
+}
+ALL_TASKS = {
+    "MODEL.INFERENCE.INSTANCE_ON": True,
+    "MODEL.INFERENCE.SEMANTIC_ON": True,
+    "MODEL.INFERENCE.OVERLAP_THRESHOLD": 0.0,
+    "MODEL.INFERENCE.SEEN_BIAS": 0.01,
+}
+SETTINGS = {
+    "segmenter": (SHAPES.with_name("pretrain.yaml"), {**NARROW, **CONVNET, **ALL_TASKS}, 0),
+    "zero_shot": (SHAPES, {**NARROW, **CONVNET, **ALL_TASKS}, 20),
+    "pixel_text": (
+        SEMANTIC / "LSeg.yaml",
+        {**VIT, "MODEL.LSEG.CHANNELS": 8, "MODEL.INFERENCE.FLIP": True},
+        12,
+    ),
+    "clip": (
+        SEMANTIC / "ZegCLIP.yaml",
+        {**NARROW_ZEGCLIP, "MODEL.INFERENCE.WINDOW": [48, 40], "MODEL.INFERENCE.STRIDE": [32, 32]},
+        24,
+    ),
+    "fourth": (
+        SHAPES.with_name("semantic") / "pretrain.yaml",
+        {
+            "MODEL.META_ARCHITECTURE": "FourthSystem",
+            "MODEL.BACKBONE.NAME": "build_timm_backbone",
+            "MODEL.TIMM.NAME": "resnet10t",
+        },
+        12,
+    ),
+}
+
+
+def narrow_predictor(name: str, overrides: dict[str, object] | None = None) -> Predictor:
+    """A model of :data:`SETTINGS` over five classes."""
+    config, settings, width = SETTINGS[name]
+    settings = {**settings, **(overrides or {}), "MODEL.DEVICE": "cpu"}
+    cfg = load_config(str(config), [str(part) for pair in settings.items() for part in pair])
+    check_settings(cfg)
+    vectors = torch.randn(5, width) if width else None
+    return Predictor(cfg, build_model(cfg, narrow_split(), vectors))
+
+
+Make = Callable[..., Predictor]
