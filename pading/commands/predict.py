@@ -159,4 +159,3 @@ def exported(args: argparse.Namespace) -> OnnxPredictor:
             "checkpoint again with others"
         )
     return load_exported(args.weights)
-
