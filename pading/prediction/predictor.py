@@ -1,7 +1,7 @@
 """A trained model as a function of one image."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from pading.models.label_vectors import LabelVectors
 from pading.models.trained import load_trained, save_trained
 from pading.models.vocabulary_edits import add_classes, replace_classes
 from pading.prediction.image_inputs import Channels, ImageLike, as_rgb
-from pading.prediction.result import Prediction, draw_prediction, finish
+from pading.prediction.result import Prediction, draw_prediction, finish, scores_of
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 
@@ -283,7 +283,7 @@ class Predictor:
         if "sem_seg" in output:
             raw["semantic"] = output["sem_seg"].argmax(0).int().cpu().numpy()
         if keep_scores:
-            raw["scores"] = _scores(output)
+            raw["scores"] = scores_of(output)
         return raw
 
     def draw(
@@ -291,15 +291,3 @@ class Predictor:
     ) -> dict[str, np.ndarray]:
         """Pictures by task; see :func:`draw_prediction`."""
         return draw_prediction(image, prediction, self.split, min_score)
-
-
-def _scores(output: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The scores of a model's output by task; see :class:`~pading.prediction.result.Scores`."""
-    found = {}
-    if "panoptic_scores" in output:
-        found["panoptic"] = output["panoptic_scores"].float().cpu().numpy()
-    if "instances" in output and output["instances"].has("class_scores"):
-        found["instance"] = output["instances"].class_scores.float().cpu().numpy()
-    if "sem_seg" in output:
-        found["semantic"] = output["sem_seg"].half().cpu().numpy()
-    return found

@@ -30,12 +30,7 @@ from pading.models.pading.source import (
     with_kept_share,
 )
 from pading.models.pading.split_checks import check_stage_two, guiding_classes
-from pading.models.pading.steps import (
-    ClassifierStep,
-    GeneratorStep,
-    StageTwoBatch,
-    disentangled,
-)
+from pading.models.pading.steps import ClassifierStep, GeneratorStep, StageTwoBatch, disentangled
 from pading.models.pading.zero_shot_criterion import ZeroShotCriterion
 from pading.models.parameter_groups import ParameterGroups
 from pading.structures import QueryPredictions
