@@ -7,9 +7,12 @@ What the two files are:
 
 panoptic   COCO panoptic JSON; its PNG files are in the folder of the same name without ".json"
 instance   ground truth: COCO instance annotations; predictions: COCO results JSON (masks as RLE)
-semantic   ground truth: a folder of PNG label maps (contiguous indices, 255 ignored), or COCO
-           panoptic JSON; predictions: a folder of PNG label maps, or an .npz file with one map for
-           each image; maps are named by the image's id, with or without leading zeros
+semantic   ground truth: a folder of PNG label maps (places in the split or class ids, 255
+           ignored), or COCO panoptic JSON; predictions: a folder of PNG label maps, or an .npz file
+           with one map for each image; maps are named by the image's id, with or without leading
+           zeros, or as its file is
+
+Where both files say how the images are called, they are matched by name, else by id.
 
 Prints a table in per cent:
 
@@ -31,12 +34,13 @@ from pathlib import Path
 from typing import Any
 
 from pading.errors import InputError
+from pading.evaluation import map_folders
 from pading.evaluation.average_precision import score_instances
 from pading.evaluation.groups import Scores
+from pading.evaluation.map_folders import MEANINGS, predicted_folder
 from pading.evaluation.panoptic_quality import score_panoptic
 from pading.evaluation.pixel_scores import (
     archive_labels,
-    folder_labels,
     panoptic_labels,
     score_semantic,
 )
@@ -66,6 +70,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="semantic: the folder of predicted maps holds class ids, as pading predict writes",
     )
+    parser.add_argument(
+        "--ground-truth-values",
+        choices=MEANINGS,
+        help="semantic: what a folder of true maps holds, where its values do not tell",
+    )
     parser.add_argument("--output", type=Path, help="JSON file to write the scores to")
     parser.add_argument("--per-class", action="store_true", help="print a table of the classes too")
     return parser.parse_args(arguments)
@@ -77,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"--setting {args.setting}: is for --task instance alone; leave it out")
     if args.class_ids and not (args.task == "semantic" and args.predictions.is_dir()):
         raise InputError("--class-ids is for --task semantic and a folder of maps; leave it out")
+    if args.ground_truth_values and not (args.task == "semantic" and args.ground_truth.is_dir()):
+        raise InputError(
+            "--ground-truth-values is for --task semantic and a folder of maps; leave it out"
+        )
     all_scores = score(args, load_split(args.split))
     for scores in all_scores:
         print(f"\n{scores.task}, {args.split}\n\n{group_table(scores)}")
@@ -98,13 +111,13 @@ def score(args: argparse.Namespace, split: ClassSplit) -> tuple[Scores, ...]:
         return (score_panoptic(args.ground_truth, truth_folder, args.predictions, folder, split),)
     if args.task == "instance":
         return score_instances(args.ground_truth, args.predictions, split, args.setting or "gzsi")
-    truth = (
-        folder_labels(args.ground_truth)
-        if args.ground_truth.is_dir()
-        else panoptic_labels(args.ground_truth, truth_folder, split)
-    )
+    named_by_file = False
     if args.predictions.is_dir():
-        predicted = folder_labels(args.predictions, split if args.class_ids else None)
+        predicted, named_by_file = predicted_folder(args.predictions, split, args.class_ids)
     else:
         predicted = archive_labels(args.predictions)
+    if args.ground_truth.is_dir():
+        truth = map_folders.truth_folder(args.ground_truth, split, args.ground_truth_values)
+    else:
+        truth = panoptic_labels(args.ground_truth, truth_folder, split, predicted, named_by_file)
     return (score_semantic(truth, predicted, split),)

@@ -13,6 +13,7 @@ The folder of --output gets, for each task that the configuration switches on (M
 
 panoptic.json, panoptic/*.png     COCO's panoptic format
 instance.json                     COCO's results format: boxes, masks as RLE
+images.json                       the images and their ids, where no other file lists them
 semantic.json, semantic/*.png     the classes; label maps of class ids
 ..._overlays/*.png                pictures; classes with a star and hatching are unseen ones
 

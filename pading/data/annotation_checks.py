@@ -143,6 +143,7 @@ def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -
     """
     if "categories" not in content:
         return []  # they follow from the split
+    exact = {info.name: info for info in split.classes}
     owners = {_folded(info.name): info for info in split.classes}
     notes = []
     for number, category in enumerate(field(content, "categories", list, path)):
@@ -152,7 +153,7 @@ def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -
             continue
         info = split.classes[split.contiguous_id[class_id]]
         name = field(category, "name", str, where) if "name" in category else info.name
-        owner = info if name == info.name else owners.get(_folded(name), info)
+        owner = exact.get(name, owners.get(_folded(name), info))
         if owner != info:
             raise InputError(
                 f"{path}: category {class_id} is {name!r}, which is class {owner.id} in the class "

@@ -32,6 +32,7 @@ from pading.data.entry_files import (
     with_files,
 )
 from pading.data.image_lists import listed_maps
+from pading.data.map_manifest import check_maps
 from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
@@ -168,6 +169,8 @@ def load_semantic(
     maps = [name for name in list_tree(spec.labels) if name.lower().endswith(".png")]
     if spec.list:
         maps = listed_maps(spec, maps, on_error)
+    if spec.contiguous_labels:
+        check_maps(spec.labels, split, maps, on_error)
     images: dict[str, list[str]] = {}
     for folder in {os.path.dirname(name) for name in maps}:
         path = os.path.join(spec.images, folder)

@@ -31,12 +31,15 @@ from pading.data.tasks import Setting
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
+from pading.evaluation.image_names import listed_names, true_ids
 from pading.evaluation.panoptic_quality import check_images
 from pading.files import field, read_json, write_json
 from pading.vocabulary.splits import ClassSplit
 
 _logger = logging.getLogger(__name__)
 
+# What names the images of an instance.json.
+_BESIDE = ("panoptic.json", "semantic.json", "images.json")
 MAX_DETECTIONS = 100
 _COCO_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _THRESHOLDS = np.append(0.4, _COCO_THRESHOLDS)
@@ -64,7 +67,8 @@ def score_instances(
         InputError: names file and entry: unknown image or category, wrong size, broken RLE.
     """
     truth = _read_ground_truth(ground_truth_json, split)
-    detections = _read_detections(prediction_json, split, truth["images"])
+    ids = _true_ids(prediction_json, truth, ground_truth_json)
+    detections = _read_detections(prediction_json, split, truth["images"], ids)
     images = {image["id"] for image in truth["images"]}
     predicted = {detection["image_id"] for detection in detections}
     check_images(images, predicted, prediction_json, ground_truth_json)
@@ -171,10 +175,31 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
     return {**content, "annotations": annotations, "categories": categories}
 
 
+def _true_ids(
+    path: str | Path, truth: Mapping[str, Any], ground_truth: str | Path
+) -> dict[Any, Any] | None:
+    """The ids of the ground truth for those of the detections, if files say how images are called.
+
+    Detections themselves do not: ``pading predict`` writes that beside them.
+    """
+    beside = [Path(path).with_name(name) for name in _BESIDE if Path(path).name == "instance.json"]
+    listing = next((file for file in beside if file.is_file()), None)
+    if listing is None:
+        return None
+    predicted = listed_names(read_json(listing), str(listing))
+    names = listed_names(truth, str(ground_truth))
+    if len(names) < len(truth["images"]):
+        return None
+    return true_ids(predicted, names, listing, ground_truth)
+
+
 def _read_detections(
-    path: str | Path, split: ClassSplit, images: Sequence[Mapping[str, Any]]
+    path: str | Path,
+    split: ClassSplit,
+    images: Sequence[Mapping[str, Any]],
+    ids: Mapping[Any, Any] | None,
 ) -> list[dict[str, Any]]:
-    """Checked detections, each with a box."""
+    """Checked detections, each with a box and, where ids give it, the true id of its image."""
     sizes = {image["id"]: [image["height"], image["width"]] for image in images}
     entries = read_json(path)
     if not isinstance(entries, list):
@@ -182,6 +207,11 @@ def _read_detections(
     detections = []
     for index, entry in enumerate(entries):
         where = f"{path}: detection {index} (counted from 0)"
+        if ids is not None:
+            image_id = field(entry, "image_id", (int, str), where)
+            if image_id not in ids:
+                raise InputError(f"{where}: image_id {image_id} is not among the images beside it")
+            entry = {**entry, "image_id": ids[image_id]}
         _check_entry(entry, sizes, split, where)
         field(entry, "score", (int, float), where)
         mask = field(entry, "segmentation", dict, where)

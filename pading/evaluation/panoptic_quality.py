@@ -27,6 +27,7 @@ from pading.data.masks import panoptic_faults
 from pading.errors import InputError
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Metric, Scores, summarise
+from pading.evaluation.image_names import listed_names, true_ids
 from pading.files import field, read_json, write_json
 from pading.vocabulary.splits import ClassSplit
 
@@ -56,7 +57,8 @@ def score_panoptic(
             split, PNG missing, broken or of another size, segments that PNG and JSON disagree on.
     """
     truth = read_annotations(ground_truth_json, ground_truth_folder, split, ground_truth=True)
-    predicted = read_annotations(prediction_json, prediction_folder, split, ground_truth=False)
+    named = read_annotations(prediction_json, prediction_folder, split, ground_truth=False)
+    predicted = _by_true_id(named, truth, prediction_json, ground_truth_json)
     folders = (Path(ground_truth_folder), Path(prediction_folder))
     missing = check_images(truth, predicted, prediction_json, ground_truth_json)
     for image_id, annotation in predicted.items():
@@ -87,6 +89,23 @@ def score_panoptic(
         for stat in tqdm(pool.map(score_image, truth), "panoptic quality", len(truth), leave=False):
             total += stat
     return _summarise(total, split)
+
+
+Annotations = Mapping[Any, dict[str, Any]]
+
+
+def _by_true_id(
+    predicted: Annotations, truth: Annotations, predictions: Any, ground_truth: Any
+) -> Annotations:
+    """The predictions by the ids of the ground truth, found by file name where both have one."""
+    found, known = (
+        {i: a["image_name"] for i, a in side.items() if "image_name" in a}
+        for side in (predicted, truth)
+    )
+    if len(found) < len(predicted) or len(known) < len(truth):
+        return predicted
+    ids = true_ids(found, known, predictions, ground_truth)
+    return {ids[image_id]: annotation for image_id, annotation in predicted.items()}
 
 
 def _summarise(stat: PQStat, split: ClassSplit) -> Scores:
@@ -164,11 +183,14 @@ def read_annotations(
 ) -> dict[Any, dict[str, Any]]:
     """Checked annotations of a COCO panoptic JSON file by image id, in its order.
 
+    Where the file lists the image, image_name is the name of its file.
+
     Raises:
         InputError: names file and entry: a key missing, an image twice, a category outside.
     """
     content = read_json(path)
     annotations: dict[Any, dict[str, Any]] = {}
+    names = listed_names(content, str(path))
     listed = field(content, "annotations", list, str(path))
     for note in check_categories(content, split, str(path))[:1]:
         logger.warning(note)
@@ -181,6 +203,8 @@ def read_annotations(
         where += f" (image_id {image_id})"
         segments = list(read_segments(entry, split, where))
         annotations[image_id] = {**entry, "segments_info": segments} if ground_truth else entry
+        if image_id in names:
+            annotations[image_id]["image_name"] = names[image_id]
     return annotations
 
 

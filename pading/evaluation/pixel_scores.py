@@ -4,10 +4,11 @@ Ignored pixels (255) count neither as prediction nor as ground truth; every mean
 classes that have ground truth.
 """
 
+import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from pading.data.images import read_label_map, read_panoptic_png, segment_ids
 from pading.data.masks import IGNORE_LABEL, read_values, semantic_map, widened
 from pading.errors import InputError
 from pading.evaluation.groups import Metric, Scores, summarise
+from pading.evaluation.image_names import image_stem
 from pading.evaluation.panoptic_quality import check_images, read_annotations
 from pading.vocabulary.splits import ClassSplit
+
+logger = logging.getLogger(__name__)
 
 TASK = "sem_seg"
 
@@ -102,6 +106,11 @@ def summarise_pixels(counts: np.ndarray, split: ClassSplit) -> Scores:
     )
 
 
+def image_key(name: str) -> str:
+    """What a label map is found by: its name, of numbers without leading zeros."""
+    return name.lstrip("0") or "0" if name.isdecimal() else name
+
+
 class LabelMaps(Mapping[str, np.ndarray]):
     """Label maps by the id of the image, each read when it is asked for.
 
@@ -116,10 +125,15 @@ class LabelMaps(Mapping[str, np.ndarray]):
     def __init__(self, readers: Iterable[tuple[str, Callable[[], np.ndarray]]]) -> None:
         self._readers: dict[str, Callable[[], np.ndarray]] = {}
         for name, reader in readers:
-            image = name.lstrip("0") or "0" if name.isdecimal() else name
+            image = image_key(name)
             if image in self._readers:
                 raise InputError(f"image {image} has two label maps, one of them {name}; keep one")
             self._readers[image] = reader
+
+    def restricted(self, names: Iterable[str]) -> "LabelMaps":
+        """Those of the images of these names alone."""
+        wanted = {image_key(name) for name in names}
+        return LabelMaps((name, read) for name, read in self._readers.items() if name in wanted)
 
     def __getitem__(self, image: str) -> np.ndarray:
         return self._readers[image]()
@@ -190,18 +204,31 @@ def archive_labels(path: str | Path) -> LabelMaps:
     return LabelMaps((name, partial(read, name)) for name in archive.files)
 
 
-def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit) -> LabelMaps:
-    """Label maps out of COCO panoptic ground truth.
+def panoptic_labels(
+    json_file: str | Path,
+    folder: str | Path,
+    split: ClassSplit,
+    predicted: Collection[str] = (),
+    named_by_file: bool = False,
+) -> LabelMaps:
+    """Label maps out of COCO panoptic ground truth, named as the predicted ones are.
+
+    Args:
+        json_file: the annotations.
+        folder: of their PNGs.
+        split: the classes.
+        predicted: names of the predicted maps: ids of the images, or the names of their files.
+        named_by_file: whether they are known to be the names of the files.
 
     Raises:
-        InputError: see :func:`~pading.evaluation.panoptic_quality.read_annotations`; a broken PNG
-            when it is read.
+        InputError: see :func:`~pading.evaluation.panoptic_quality.read_annotations`; predictions
+            named by ids that are other images' files; a broken PNG when it is read.
     """
 
     def read(path: str, segments: Sequence[Mapping[str, Any]]) -> np.ndarray:
         return semantic_map(segment_ids(read_panoptic_png(path)), segments)
 
-    readers = {}
+    by_id, by_file = {}, {}
     for image_id, annotation in read_annotations(
         json_file, folder, split, ground_truth=True
     ).items():
@@ -209,6 +236,25 @@ def panoptic_labels(json_file: str | Path, folder: str | Path, split: ClassSplit
             {"id": s["id"], "category_id": split.contiguous_id[s["category_id"]]}
             for s in annotation["segments_info"]
         ]
-        path = Path(folder) / annotation["file_name"]
-        readers[str(image_id)] = partial(read, str(path), segments)
-    return LabelMaps(readers.items())
+        reader = partial(read, str(Path(folder) / annotation["file_name"]), segments)
+        by_id[str(image_id)] = reader
+        if "image_name" in annotation:
+            by_file[image_stem(annotation["image_name"])] = reader
+    if len(by_file) < len(by_id):
+        return LabelMaps(by_id.items())
+    if named_by_file:
+        return LabelMaps(by_file.items())
+    ids, files = ({image_key(name): r for name, r in found.items()} for found in (by_id, by_file))
+    names = set(predicted)
+    if not names <= set(files):
+        return LabelMaps(by_id.items())
+    if not names <= set(ids):
+        return LabelMaps(by_file.items())
+    for name in sorted(names):
+        if ids[name] is not files[name]:
+            raise InputError(
+                f"{json_file}: the label map {name} may be that of the image with this id or of "
+                "the image with this file name, which are two; name the maps as the image files "
+                "are, and give the images such ids"
+            )
+    return LabelMaps(by_id.items())

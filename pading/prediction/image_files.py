@@ -91,7 +91,8 @@ def predict_files(
     Of each task that is on, ``output`` gets
 
     - ``panoptic.json`` and ``panoptic/NAME.png``: COCO's panoptic format;
-    - ``instance.json``: COCO's results format, boxes and RLE masks;
+    - ``instance.json``: COCO's results format, boxes and RLE masks (without another task,
+      ``images.json`` says which image an id is);
     - ``semantic/NAME.png``: label maps of class ids, and ``semantic.json``: images and classes;
     - ``TASK_overlays/NAME.png``: pictures.
 

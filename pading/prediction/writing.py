@@ -16,6 +16,8 @@ from pading.files import replacing, write_json
 from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.splits import ClassSplit
 
+IMAGES_FILE = "images.json"
+"""How the images are called: detections name them by their ids alone."""
 TASKS = ("panoptic", "instance", "semantic")
 
 
@@ -139,6 +141,8 @@ class Collection:
         self._extend("]" if self._separator == "," else "[]")
         common = {"images": self._images, "categories": categories(self._split)}
         with _naming(self._folder):
+            if not {"panoptic", "semantic"} & {*tasks}:  # whose files list the images
+                write_json(self._folder / IMAGES_FILE, {"images": self._images})
             if "panoptic" in tasks:
                 content = {**common, "annotations": self._annotations}
                 write_json(self._folder / "panoptic.json", content)
@@ -158,8 +162,8 @@ def collecting(folder: Path, split: ClassSplit, tasks: tuple[str, ...]) -> Itera
     Those of an earlier run are removed first, so that where one stands it speaks of what is there.
     """
     with _naming(folder):
-        for task in TASKS:
-            (folder / f"{task}.json").unlink(missing_ok=True)
+        for name in (IMAGES_FILE, *(f"{task}.json" for task in TASKS)):
+            (folder / name).unlink(missing_ok=True)
     if "instance" not in tasks:
         collection = Collection(folder, split, None)
         yield collection

@@ -9,7 +9,8 @@ writes, beside COCO's files,
 - <labels>_<split>_semantic/: their semantic maps and those of all validation images, as 8-bit
   PNG with contiguous labels of the full class split, 255 for unlabelled pixels.
 
-It can be interrupted and run again: finished maps are kept, and no file is ever half written.
+It can be interrupted and run again: finished maps are kept unless what they were made from has
+changed since, and no file is ever half written.
 """
 
 import argparse
@@ -58,7 +59,9 @@ def _prepare(spec: DatasetSpec, split: ClassSplit, seen_only: bool, workers: int
         if not (seen_only and _unseen(e, split))
     ]
     folder = f"{spec.labels}_{split.name}_semantic"
-    make_maps(folder, kept, split.num_classes, workers, f"{spec.name}: semantic maps")
+    what = f"{spec.name}: semantic maps"
+    class_ids = [info.id for info in split.classes]
+    make_maps(folder, kept, split.num_classes, workers, what, class_ids=class_ids)
     if seen_only:  # after the maps: every label file has been read
         path = Path(spec.annotations)
         path = path.with_name(f"{path.stem}_{split.name}_seen.json")

@@ -9,7 +9,8 @@ unlabelled pixels:
 - <train labels>_<split>_seen/: pixels of unseen classes are ignored (255) as well;
 - <val labels>_<split>/: all classes.
 
-It can be interrupted and run again: finished maps are kept, and no file is ever half written.
+It can be interrupted and run again: finished maps are kept unless what they were made from has
+changed since, and no file is ever half written.
 """
 
 import argparse
@@ -49,7 +50,9 @@ def _prepare(spec: DatasetSpec, split: ClassSplit, workers: int) -> dict[str, in
         {**e, "map_name": os.path.relpath(e["sem_seg_file_name"], spec.labels)} for e in sized
     ]
     folder = f"{spec.labels}_{split.name}" + "_seen" * spec.seen_only
-    found = make_maps(folder, entries, split.num_classes, workers, f"{spec.name}: label maps")
+    what = f"{spec.name}: label maps"
+    class_ids = [info.id for info in split.classes]
+    found = make_maps(folder, entries, split.num_classes, workers, what, class_ids=class_ids)
     unseen = [sum(split.classes[label].unseen for label in labels) for labels in found]
     segments = sum(map(len, found))
     return {

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from pading.data.images import check_image, read_label_map
+from pading.data.map_manifest import MapManifest, read_manifest, source_digest
 from pading.data.masks import IGNORE_LABEL, MOST_CLASSES, narrowed, semantic_labels, widened
 from pading.errors import InputError
 from pading.files import writing
@@ -50,16 +51,21 @@ def make_maps(
     workers: int,
     label: str,
     read: Callable[[Entry], np.ndarray] = semantic_labels,
+    class_ids: Sequence[int] = (),
 ) -> list[tuple[int, ...]]:
     """Write the label map of every entry that has no finished one yet, and say how many.
+
+    A map is made anew when the file or the classes that it was made from have changed since.
 
     Args:
         folder: where the maps go, named as the entries' label files, or as map_name says.
         entries: of :mod:`pading.data.ground_truth`, with height and width.
         num_classes: values of the maps, which are of 8 bits up to 254 of them, of 16 beyond.
         workers: number of processes.
-        label: of the progress bar.
+        label: of the progress bar, and of these maps among others in the folder.
         read: the map of an entry, H x W uint16, IGNORE_LABEL where ignored; importable by name.
+        class_ids: what the values stand for, if they are places in a split. Then the folder holds
+            nothing else, and maps that no preparation knows are removed.
 
     Returns:
         the values in each map, without the ignored one.
@@ -72,6 +78,7 @@ def make_maps(
             f"{folder}: label maps of {num_classes} classes, but one has room for {MOST_CLASSES}; "
             "take a class split with fewer"
         )
+    _prepare_folder(Path(folder), entries, workers, label, class_ids)
     job = partial(_make_map, folder, num_classes, read)
     if workers <= 1:
         made = [job(entry) for entry in tqdm(entries, desc=label)]
@@ -84,11 +91,37 @@ def make_maps(
     return [labels for _, labels in made]
 
 
+def _prepare_folder(
+    folder: Path, entries: Sequence[Entry], workers: int, label: str, class_ids: Sequence[int]
+) -> None:
+    """Remove maps of other sources, then write what those that are left and to come are made of.
+
+    In this order a run that is killed leaves no map that the manifest takes for another.
+    """
+    before = read_manifest(folder)
+    groups = dict(before.sources) if before and before.values == tuple(class_ids) else {}
+    known = {name: digest for group in groups.values() for name, digest in group.items()}
+    names = [_map_name(entry) for entry in entries]
+    digests = thread_map(source_digest, entries, desc=f"{label}, sources", max_workers=workers)
+    groups[label] = dict(zip(names, digests, strict=True))
+    now = MapManifest(str(folder), tuple(class_ids), groups)
+    kept = {name for name, digest in now.maps.items() if known.get(name) == digest}
+    there = folder.rglob("*.[pP][nN][gG]") if class_ids else map(folder.joinpath, names)
+    for path in list(there):
+        if path.name[0] != "." and str(path.relative_to(folder)) not in kept:
+            path.unlink(missing_ok=True)
+    now.write()
+
+
+def _map_name(entry: Entry) -> str:
+    source = entry.get("sem_seg_file_name") or entry.get("pan_seg_file_name", "")
+    return entry.get("map_name", Path(source).name)
+
+
 def _make_map(
     folder: str | Path, num_classes: int, read: Callable[[Entry], np.ndarray], entry: Entry
 ) -> tuple[bool, tuple[int, ...]]:
-    source = entry.get("sem_seg_file_name") or entry.get("pan_seg_file_name", "")
-    target = Path(folder) / entry.get("map_name", Path(source).name)
+    target = Path(folder) / _map_name(entry)
     labels = _finished_map(target, (entry["height"], entry["width"]))
     new = labels is None
     if labels is None:

@@ -1,11 +1,15 @@
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pading.data.ground_truth import load_semantic
 from pading.data.preparation.coco_panoptic import main as prepare
+from pading.data.spec import DatasetSpec
 from pading.errors import InputError, exit_on_input_error
 
 
@@ -110,3 +114,70 @@ def test_two_folders_with_files_of_one_name(make_panoptic, split_file):
         str(p.relative_to(folder)): set(np.unique(Image.open(p))) for p in folder.rglob("*.png")
     }
     assert made == {"a/0.png": {0, 3}, "b/0.png": {1, 3}}
+
+
+@pytest.mark.parametrize("what", ["split", "annotations", "PNG"])
+def test_what_maps_were_made_from_has_changed(what, make_panoptic, split_file):
+    train, val = make_panoptic([[3], [3], [9]], "train"), make_panoptic([[3]], "val")
+    prepare(_arguments(train, val, split_file))
+    before = {p.name: p.stat().st_mtime_ns for p in _files(train)}
+    if what == "split":
+        content = json.loads(split_file.read_text())
+        content["classes"].reverse()
+        split_file.write_text(json.dumps(content))
+        expected = {"0.png": {4}, "1.png": {4}, "2.png": {3}}
+    elif what == "annotations":
+        train.rewrite(lambda c: c["annotations"][0]["segments_info"][0].update(category_id=9))
+        expected = {"0.png": {1}, "1.png": {0}, "2.png": {1}}
+    else:
+        blank = np.array(Image.open(train.root / "labels" / "0.png"))
+        blank[:5] = 0
+        Image.fromarray(blank).save(train.root / "labels" / "0.png")
+        expected = {"0.png": {0, 255}, "1.png": {0}, "2.png": {1}}
+    prepare(_arguments(train, val, split_file))
+    assert {name: set(np.unique(values)) for name, values in _maps(train).items()} == expected
+    kept = [p.name for p in _files(train) if p.stat().st_mtime_ns == before[p.name]]
+    assert kept == ([] if what == "split" else ["1.png", "2.png"])
+
+
+def test_maps_of_images_that_are_gone_are_removed(make_panoptic, split_file):
+    train, val = make_panoptic([[3], [9]], "train"), make_panoptic([[3]], "val")
+    prepare(_arguments(train, val, split_file))
+    train.rewrite(lambda c: c["annotations"].pop())
+    prepare(_arguments(train, val, split_file))
+    assert list(_maps(train)) == ["0.png"]
+
+
+def test_two_subsets_in_one_folder(make_panoptic, split_file):
+    mini = make_panoptic([[3], [9]], "both")
+    first, second = dict(mini.content), dict(mini.content)
+    for number, content in enumerate((first, second)):
+        content["annotations"] = content["annotations"][number : number + 1]
+        (mini.root / f"{number}.json").write_text(json.dumps(content))
+    arguments = _arguments(mini, mini, split_file)
+    arguments[arguments.index("both/panoptic.json")] = "both/0.json"
+    arguments[arguments.index("both/panoptic.json")] = "both/1.json"
+    for _ in range(2):
+        prepare(arguments)
+        assert list(_maps(mini)) == ["0.png", "1.png"]
+
+
+def test_maps_of_another_split_are_not_trained_on(make_panoptic, split_file):
+    train, val = make_panoptic([[3], [9]], "train"), make_panoptic([[3]], "val")
+    prepare(_arguments(train, val, split_file))
+    labels = "labels_kitchen_semantic"
+    files = DatasetSpec("k", "semantic", str(split_file), "images", labels=labels)
+    spec = replace(files, contiguous_labels=True).under(train.root)
+    split = train.split
+    assert len(load_semantic(spec, split)) == 2
+    turned = replace(split, classes=split.classes[::-1])
+    with pytest.raises(InputError, match="were prepared for other classes than the split"):
+        load_semantic(spec, turned)
+    shutil.copy(train.root / labels / "0.png", train.root / labels / "2.png")
+    shutil.copy(train.root / "images" / "0.png", train.root / "images" / "2.png")
+    with pytest.raises(InputError, match=r"2\.png: is not of the preparation that made the other"):
+        load_semantic(spec, split)
+
+
+def _files(mini):
+    return sorted((mini.root / "labels_kitchen_semantic").iterdir())
