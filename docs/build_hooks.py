@@ -1,4 +1,4 @@
-"""Pages of the site that are generated from the source (MkDocs calls these functions).
+"""Pages of the site that lie elsewhere or are generated (MkDocs calls these functions).
 
 Reads the source's text: neither torch nor Detectron2 has to be there.
 """
@@ -9,7 +9,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-_PACKAGE = Path(__file__).resolve().parents[1] / "pading"
+_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE = _ROOT / "pading"
 _COMMANDS = """# Commands
 
 `pading NAME` runs a command; `pading NAME --help` lists its options. In a checkout the scripts in
@@ -18,7 +19,9 @@ _COMMANDS = """# Commands
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the reference of commands; ``make docs`` writes that of configuration keys before."""
+    """Add the commands and the data sets; ``make docs`` writes the configuration keys before."""
+    data_sets = (_ROOT / "datasets" / "README.md").read_text(encoding="utf-8")
+    files.append(File.generated(config, "datasets.md", content=data_sets))
     files.append(
         File.generated(config, "commands.md", content=commands_page(_PACKAGE / "commands"))
     )

@@ -102,11 +102,12 @@ class TrainingLoop(SimpleTrainer):
             process = 0 if self.batches.shared else comm.get_rank()
             seed_everything(self.batches.seed, Stream.STEP, self.iter, process)
             self.optimizer.zero_grad()
-            losses = self._reduced(*self._backward(data), data_time)
+            losses = _means(*self._backward(data))
         except FloatingPointError as error:  # the matching has no loss to make infinite
             self._started = None  # an iterator that has raised goes on no more
             self._refuse([str(error)], comm.get_world_size() == 1)
             return
+        self._agree(data_time)
         bad = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
         if not bad:
             try:
@@ -135,19 +136,14 @@ class TrainingLoop(SimpleTrainer):
             names, sums = list(losses), sums.to(values.device) + values.detach().float()
         return names, sums
 
-    def _reduced(self, names: list[str], values: Tensor, data_time: float) -> dict[str, float]:
-        """Means over the processes, on all of them; one exchange tells who was asked to stop."""
-        processes = comm.get_world_size()
-        mine = torch.zeros(processes + 1, device=values.device)
-        mine[comm.get_rank()] = data_time
-        mine[-1] = self.interruption.received
-        told = torch.cat((values / processes, mine))
-        if processes > 1:
-            torch.distributed.all_reduce(told)
-        *means, stop = told.tolist()
+    def _agree(self, data_time: float) -> None:
+        """Whether any process was asked to stop, and the longest wait for data, in all of them."""
+        told = torch.tensor((data_time, self.interruption.received), device=self.device)
+        if comm.get_world_size() > 1:
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        longest, stop = told.tolist()
         self.stopping = stop > 0
-        get_event_storage().put_scalar("data_time", max(means[len(names) :]))
-        return dict(zip(names, means, strict=False))
+        get_event_storage().put_scalar("data_time", longest)
 
     def _write(self, losses: dict[str, float]) -> None:
         storage = get_event_storage()
@@ -190,6 +186,14 @@ class TrainingLoop(SimpleTrainer):
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
         self.batches.seed = state_dict["seed"]
         self.skipped = state_dict["skipped"]
+
+
+def _means(names: list[str], values: Tensor) -> dict[str, float]:
+    """Losses (n,) averaged over the processes, by name, on all of them."""
+    means = values / comm.get_world_size()
+    if comm.get_world_size() > 1:
+        torch.distributed.all_reduce(means)
+    return dict(zip(names, means.tolist(), strict=True))
 
 
 class _Statistics:
