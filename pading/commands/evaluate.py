@@ -1,4 +1,4 @@
-"""Score stored predictions, without a model.
+"""Score stored predictions, without a model; or weigh seen against unseen classes, with one.
 
     pading evaluate --task panoptic --split coco_panoptic_119_14 \\
         --ground-truth panoptic_val2017.json --predictions panoptic_predictions.json
@@ -26,6 +26,15 @@ Prints a table in per cent:
     harmonic  33.8
 
 Images without a prediction count as empty, with a warning.
+
+    pading evaluate --dial home
+    pading evaluate --dial model_final.pth --choose-dial 0.3 DATASETS.TEST "('home_val',)"
+
+One constant, MODEL.INFERENCE.SEEN_BIAS, is taken off the scores of seen classes. --dial takes a
+project, a checkpoint, or a configuration with MODEL.WEIGHTS, looks at every image once, and gives
+the scores at many values: the curve of seen against unseen, its area and its harmonic best, as JSON
+and picture. --choose-dial SHARE chooses the best value on that share of the images, scores the
+others with it, and writes it into the checkpoint.
 """
 
 import argparse
@@ -54,16 +63,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--task", choices=("panoptic", "instance", "semantic"), required=True)
-    parser.add_argument("--split", required=True, help="class split, by name or as a JSON file")
+    parser.add_argument("--task", choices=("panoptic", "instance", "semantic"))
+    parser.add_argument("--split", help="class split, by name or as a JSON file")
     parser.add_argument(
         "--setting",
         choices=("gzsi", "zsi"),
         help="instance: all classes (gzsi, the default), or the unseen ones alone (zsi)",
     )
-    parser.add_argument("--ground-truth", type=Path, required=True)
+    parser.add_argument("--ground-truth", type=Path)
     parser.add_argument("--ground-truth-folder", type=Path, help="where its PNG files are instead")
-    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--predictions", type=Path)
     parser.add_argument("--predictions-folder", type=Path, help="where its PNG files are instead")
     parser.add_argument(
         "--class-ids",
@@ -75,13 +84,30 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         choices=MEANINGS,
         help="semantic: what a folder of true maps holds, where its values do not tell",
     )
-    parser.add_argument("--output", type=Path, help="JSON file to write the scores to")
+    parser.add_argument("--output", type=Path, help="JSON file of the scores; folder of a dial")
     parser.add_argument("--per-class", action="store_true", help="print a table of the classes too")
-    return parser.parse_args(arguments)
+    parser.add_argument("--dial", metavar="MODEL", help="the curve of seen against unseen")
+    parser.add_argument("--biases", type=float, nargs="+", help="values of the curve")
+    parser.add_argument(
+        "--choose-dial", type=float, metavar="SHARE", help="of the images, to choose the value by"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of that share")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    args = parser.parse_args(arguments)
+    needed = () if args.dial else ("task", "split", "ground_truth", "predictions")
+    missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(args, name) is None]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)} (or --dial)")
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
+    if args.dial:
+        from pading.commands import dial  # which loads what a model needs
+
+        dial.run(args)
+        return
     if args.setting and args.task != "instance":
         raise InputError(f"--setting {args.setting}: is for --task instance alone; leave it out")
     if args.class_ids and not (args.task == "semantic" and args.predictions.is_dir()):

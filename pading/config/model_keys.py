@@ -247,8 +247,9 @@ MODEL_KEYS = (
     Key(
         "MODEL.INFERENCE.SEEN_BIAS",
         0.0,
-        NOT_NEGATIVE,
-        "Taken off the scores of seen classes, in all systems and tasks.",
+        ANY,
+        "Taken off the scores of seen classes, in all systems and tasks; below 0 favours them. "
+        "pading evaluate --choose-dial sets it.",
     ),
     Key(
         "MODEL.INFERENCE.WINDOW",

@@ -239,11 +239,18 @@ class SegmentationModel(LoadsWhole, Exportable):
 
     def infer(self, batch: list[dict]) -> list[dict]:
         """Results for every image, at the size that its dictionary asks for."""
+        return self.conclude(self.look(batch))
+
+    def look(self, batch: list[dict]) -> Any:
+        """All of inference that the seen-unseen calibration does not touch."""
         images, sizes = self.preprocess(batch)
         with self.mixed_precision():
-            outputs = self.network(images)
+            return self.network(images), sizes
+
+    def conclude(self, looked: Any) -> list[dict]:
+        """Results of what :meth:`look` gave."""
         with autocast(self.device, None):
-            return self.results(outputs, sizes)
+            return self.results(*looked)
 
     def mixed_precision(self) -> Any:
         """The precision of MODEL.INFERENCE.DTYPE; that of the caller where it asks for none."""

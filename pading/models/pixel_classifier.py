@@ -89,15 +89,17 @@ class PixelClassifier(SegmentationModel):
         scores = at_size(outputs[:, list(seen)], (targets.shape[-2], targets.shape[-1]))
         return {"loss_pixels": pixel_cross_entropy(scores, label_rows(targets, seen))}
 
-    def infer(self, batch: list[dict]) -> list[dict]:
-        """Results of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say."""
-        results = []
+    def look(self, batch: list[dict]) -> list[tuple[Tensor, ImageSizes]]:
+        """Scores of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say."""
+        looked = []
         for image in batch:
             pixels, sizes = self.preprocess([image])
             with self.mixed_precision():
-                scores = self.looked_at(pixels)
-            results += self.results(scores, sizes)
-        return results
+                looked.append((self.looked_at(pixels), sizes))
+        return looked
+
+    def conclude(self, looked: Sequence[tuple[Tensor, ImageSizes]]) -> list[dict]:
+        return [result for scores, sizes in looked for result in self.results(scores, sizes)]
 
     def looked_at(self, image: Tensor) -> Tensor:
         """(1, 3, H, W), normalised, to the scores that :meth:`results` takes."""

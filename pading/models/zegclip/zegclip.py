@@ -285,11 +285,9 @@ class ZegCLIP(PixelClassifier):
         """(B, 3, H, W) to (B, K, H, W) in 0..1: what windows and views are averaged of."""
         return at_size(self.network(images), (images.shape[-2], images.shape[-1])).sigmoid()
 
-    def infer(self, batch: list[dict]) -> list[dict]:
-        found = []
-        for image in batch:
-            pixels, sizes = self.preprocess([image])
-            with self.mixed_precision():
-                chances = look_at(self.chances, pixels, self.inference)
-            found.append(self.result(chances[0], sizes.wanted[0]))
-        return found
+    def looked_at(self, image: Tensor) -> Tensor:
+        """(1, K, H, W) in 0..1."""
+        return look_at(self.chances, image, self.inference)
+
+    def conclude(self, looked: Sequence[tuple[Tensor, ImageSizes]]) -> list[dict]:
+        return [self.result(chances[0], sizes.wanted[0]) for chances, sizes in looked]

@@ -220,3 +220,17 @@ def test_settings_that_are_refused(overrides: dict, message: str, make_zegclip) 
 def test_self_training_without_unseen_classes(make_zegclip) -> None:
     with pytest.raises(InputError, match="no class of 'kitchen' is unseen; take 'supervised'"):
         make_zegclip({SETTING: "transductive"}, narrow_split(()))
+
+
+def test_each_bias_of_one_pass(make_zegclip, make_labelled) -> None:
+    from pading.evaluation.dial import at_each_bias
+
+    model = make_zegclip().eval()
+    batch = make_labelled([0], [2])
+    found = list(at_each_bias(model, batch, [0.0, 0.3]))
+    for bias, results in zip([0.0, 0.3], found, strict=True):
+        wanted = make_zegclip({"MODEL.INFERENCE.SEEN_BIAS": bias}).eval()
+        wanted.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            for one, other in zip(results, wanted(batch), strict=True):
+                assert torch.equal(one["sem_seg"], other["sem_seg"])
