@@ -104,9 +104,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     if args.dial:
-        from pading.commands import dial  # which loads what a model needs
+        from pading.commands import dial_run  # which loads what a model needs
 
-        dial.run(args)
+        dial_run.run(args)
         return
     if args.setting and args.task != "instance":
         raise InputError(f"--setting {args.setting}: is for --task instance alone; leave it out")
