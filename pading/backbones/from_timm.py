@@ -101,7 +101,8 @@ class TimmBackbone(Backbone):
                 f"{unknown[0]} first; give the weights of this model, or set MODEL.TIMM.NAME to "
                 "the model that they are of"
             )
-        return found
+        counters = {n: v for n, v in self.state_dict().items() if n.endswith(_COUNTERS)}
+        return {**counters, **found}
 
     @property
     def size_divisibility(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from fvcore.common.checkpoint import _IncompatibleKeys
 
+import pading.checkpoint.package_weights  # noqa: F401  (paths know packages then)
 from pading.checkpoint.matching import check_fit, is_backbone_alone
 from pading.checkpoint.weights import read_weights
 from pading.errors import InputError

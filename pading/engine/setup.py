@@ -89,6 +89,8 @@ def check_weights(cfg: CfgNode, trained: bool) -> str:
     if "://" in weights:
         try:
             path = PathManager.get_local_path(weights)  # kept: no process fetches it again
+        except InputError as error:
+            raise InputError(f"MODEL.WEIGHTS {error}") from error
         except (OSError, RuntimeError, ValueError, LookupError, AssertionError) as error:
             raise InputError(
                 f"MODEL.WEIGHTS {weights}: cannot be fetched ({error}); "
