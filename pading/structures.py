@@ -35,6 +35,26 @@ class QueryPredictions:
     that the layer attends to."""
 
 
+class PixelClasses(NamedTuple):
+    """Which class every pixel is of: what is left of ``sem_seg`` where that would be too large."""
+
+    labels: Tensor
+    """(H, W) int64, contiguous."""
+    best: Tensor
+    """(H, W) float32, the score of that class."""
+    total: Tensor
+    """(H, W) float32, the sum of all classes' scores, negative ones as 0."""
+
+
+def pixel_classes(output: Mapping[str, Any]) -> PixelClasses:
+    """Of a model's result that has ``pixel_classes``, or ``sem_seg`` (K, H, W)."""
+    if "pixel_classes" in output:
+        return output["pixel_classes"]
+    scores = output["sem_seg"].float()
+    best, labels = scores.max(0)
+    return PixelClasses(labels, best, scores.clamp(min=0).sum(0))
+
+
 @dataclass
 class MaskTargets:
     """The segments of one image."""

@@ -275,4 +275,11 @@ MODEL_KEYS = (
         ANY,
         "Per-pixel systems: look at the mirrored image as well.",
     ),
+    Key(
+        "MODEL.INFERENCE.MEMORY",
+        512,
+        COUNT,
+        "Per-pixel systems: MiB that the maps of all classes may take at full size. Beyond it they "
+        "are made some classes at a time, and the best class is given without the scores of all.",
+    ),
 )

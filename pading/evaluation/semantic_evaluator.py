@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from pading.data.masks import IGNORE_LABEL, narrowed, semantic_labels
 from pading.evaluation.evaluator import TaskEvaluator
 from pading.evaluation.groups import Scores
 from pading.evaluation.pixel_scores import count_pixels, summarise_pixels
 from pading.files import write_json
+from pading.structures import PixelClasses, pixel_classes
 from pading.vocabulary.splits import ClassSplit
 
 CONFIDENCE_BINS = 10
@@ -32,20 +32,18 @@ class _Record(NamedTuple):
     """The label map as a file."""
 
 
-def confidence_bins(scores: Tensor, labels: np.ndarray) -> np.ndarray:
+def confidence_bins(classes: PixelClasses, labels: np.ndarray) -> np.ndarray:
     """How sure pixels were, and how many of them were right: the data of a reliability diagram.
 
     Args:
-        scores: (K, H, W); a pixel's confidence is the share of the best class in the sum of all.
+        classes: of an image; a pixel's confidence is the share of the best class in the sum of all.
         labels: H x W ground truth, IGNORE_LABEL ignored.
 
     Returns:
         3 x 10 float64 over equal intervals of confidence: pixels, sum of confidence, right ones.
     """
-    scores = scores.float().clamp(min=0)
-    best, guess = (found.cpu().numpy() for found in scores.max(0))
-    total = scores.sum(0).cpu().numpy()
-    sure = best / np.maximum(total, np.finfo(np.float32).tiny)
+    guess, best, total = (found.cpu().numpy() for found in classes)
+    sure = best.clip(min=0) / np.maximum(total, np.finfo(np.float32).tiny)
     counted = labels != IGNORE_LABEL
     sure, right = sure[counted], (guess == labels)[counted]
     bins = np.minimum((sure * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
@@ -74,13 +72,13 @@ class SemanticEvaluator(TaskEvaluator):
     @torch.no_grad()
     def record(self, image: Mapping[str, Any], output: Mapping[str, Any]) -> _Record:
         labels = semantic_labels(image)
-        scores = output["sem_seg"]
-        guess = scores.argmax(dim=0).cpu().numpy()
+        classes = pixel_classes(output)
+        guess = classes.labels.cpu().numpy()
         png = io.BytesIO()
         Image.fromarray(narrowed(guess, self._split.num_classes)).save(png, "PNG", compress_level=1)
         return _Record(
             count_pixels(labels, guess, self._split.num_classes),
-            confidence_bins(scores, labels),
+            confidence_bins(classes, labels),
             png.getvalue(),
         )
 

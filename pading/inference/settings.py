@@ -24,6 +24,7 @@ class InferenceSettings:
         stride: of the windows.
         scales: sizes at which an image is looked at, relative to its own.
         flip: look at the mirrored image as well.
+        memory: bytes that maps of all classes may take at full size.
     """
 
     tasks: tuple[str, ...]
@@ -37,6 +38,7 @@ class InferenceSettings:
     stride: tuple[int, int] | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    memory: int = 512 * 2**20
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "InferenceSettings":
@@ -59,4 +61,5 @@ class InferenceSettings:
             stride=stride or None,
             scales=tuple(inference.SCALES),
             flip=inference.FLIP,
+            memory=inference.MEMORY * 2**20,
         )

@@ -228,7 +228,9 @@ class SegmentationModel(LoadsWhole, Exportable):
 
         Returns:
             in training, losses by name; else for every image the results of the tasks that are on:
-            ``panoptic_seg``, ``instances``, ``sem_seg``, in Detectron2's formats.
+            ``panoptic_seg``, ``instances``, ``sem_seg``, in Detectron2's formats. In the place of
+            ``sem_seg``, ``pixel_classes`` (:class:`~pading.structures.PixelClasses`) where the maps
+            of all classes are larger than MODEL.INFERENCE.MEMORY.
         """
         return self.training_losses(batch) if self.training else self.infer(batch)
 

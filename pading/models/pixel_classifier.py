@@ -1,5 +1,6 @@
 """What systems share that classify every pixel by class vectors, rather than queries."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -10,14 +11,22 @@ from torch.nn import functional as F
 from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.inference.calibration import calibrated
+from pading.inference.class_chunks import (
+    ClassesInTurn,
+    Replayed,
+    best_classes,
+    class_chunks,
+    log_sum_exp,
+)
 from pading.inference.views import look_at
-from pading.inference.windows import at_size
+from pading.inference.windows import Scores, at_size
 from pading.losses.pixel_cross_entropy import label_rows, pixel_cross_entropy
 from pading.models.base import SegmentationModel
-from pading.structures import ImageSizes
+from pading.structures import ImageSizes, PixelClasses
 from pading.vocabulary.splits import ClassSplit
 
 Self = TypeVar("Self", bound="PixelClassifier")
+Looked = Tensor | ClassesInTurn
 
 
 class PixelClassifier(SegmentationModel):
@@ -36,6 +45,8 @@ class PixelClassifier(SegmentationModel):
     averaged: ClassVar[Literal["scores", "probabilities"]] = "scores"
     """What is averaged where an image is looked at more than once."""
     class_vectors: Tensor
+    takes_some_classes: bool = False
+    """Whether it can score some classes at a time, and the best one is all that is asked of it."""
 
     def network(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels to class scores (B, K, h, w): logits, of any size."""
@@ -89,21 +100,79 @@ class PixelClassifier(SegmentationModel):
         scores = at_size(outputs[:, list(seen)], (targets.shape[-2], targets.shape[-1]))
         return {"loss_pixels": pixel_cross_entropy(scores, label_rows(targets, seen))}
 
-    def look(self, batch: list[dict]) -> list[tuple[Tensor, ImageSizes]]:
+    def look(self, batch: list[dict]) -> list[tuple[Looked, ImageSizes]]:
         """Scores of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say."""
-        looked = []
+        looked: list[tuple[Looked, ImageSizes]] = []
         for image in batch:
             pixels, sizes = self.preprocess([image])
+            largest = max(math.prod(sizes.padded), math.prod(sizes.wanted[0]))
+            chunks = class_chunks(self.split.num_classes, largest, self.inference.memory)
+            if len(chunks) > 1 and self.takes_some_classes:
+                looked.append((self.by_chunks(pixels, sizes, chunks), sizes))
+                continue
             with self.mixed_precision():
                 looked.append((self.looked_at(pixels), sizes))
         return looked
 
-    def conclude(self, looked: Sequence[tuple[Tensor, ImageSizes]]) -> list[dict]:
-        return [result for scores, sizes in looked for result in self.results(scores, sizes)]
+    def conclude(self, looked: Sequence[tuple[Looked, ImageSizes]]) -> list[dict]:
+        found = []
+        for scores, sizes in looked:
+            if isinstance(scores, Tensor):
+                found += self.results(scores, sizes)
+            else:
+                found.append({"pixel_classes": self.best_of(scores, sizes.wanted[0])})
+        return found
 
     def looked_at(self, image: Tensor) -> Tensor:
         """(1, 3, H, W), normalised, to the scores that :meth:`results` takes."""
-        return look_at(self.network, image, self.inference)
+        return self.views(self.network, image)
+
+    def views(self, scores: Scores, image: Tensor) -> Tensor:
+        """Any function of images to class scores, of all views of an image that are asked for."""
+        return look_at(scores, image, self.inference)
+
+    def encoded(self, images: Tensor, chunks: Sequence[slice]) -> Any:
+        """What :meth:`class_maps` needs of normalised images (B, 3, H, W).
+
+        Of a system that takes some classes at a time (:attr:`takes_some_classes`).
+
+        Args:
+            images: as above.
+            chunks: ranges of all classes.
+        """
+        raise NotImplementedError
+
+    def class_maps(self, encoded: Any, rows: slice) -> Tensor:
+        """What :meth:`network` gives of a range of classes."""
+        raise NotImplementedError
+
+    def by_chunks(
+        self, pixels: Tensor, sizes: ImageSizes, chunks: Sequence[slice]
+    ) -> ClassesInTurn:
+        """Class scores of an image (1, 3, H, W) that are made when they are asked for.
+
+        What is costly is done once: views are encoded, and their class maps made for each range.
+        """
+        height, width = sizes.images[0]
+        views = Replayed(lambda view: self.encoded(view, chunks))
+
+        def maps(rows: slice) -> Tensor:
+            finish = views.followed_by(lambda encoded: self.class_maps(encoded, rows))
+            with self.mixed_precision():
+                scores = self.views(finish, pixels)
+            return at_size(scores, sizes.padded)[0, :, :height, :width]
+
+        return ClassesInTurn(maps, chunks, log_sum_exp(maps, chunks))
+
+    def best_of(self, scores: ClassesInTurn, wanted: tuple[int, int]) -> PixelClasses:
+        """What :meth:`result` would give, as the best class of every pixel."""
+
+        def chances(rows: slice) -> Tensor:
+            own = (scores.maps(rows) - scores.total).exp()
+            seen = [i - rows.start for i in self.split.seen if rows.start <= i < rows.stop]
+            return at_size(calibrated(own, seen, self.inference.seen_bias)[None], wanted)[0]
+
+        return best_classes(chances, scores.chunks)
 
     def results(self, outputs: Tensor, sizes: ImageSizes) -> list[dict]:
         """``sem_seg``: (K, H, W) at the wanted size."""

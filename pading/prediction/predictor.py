@@ -26,6 +26,7 @@ from pading.models.trained import load_trained, save_trained
 from pading.models.vocabulary_edits import add_classes, replace_classes
 from pading.prediction.image_inputs import Channels, ImageLike, as_rgb
 from pading.prediction.result import Prediction, draw_prediction, finish, scores_of
+from pading.structures import pixel_classes
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 
@@ -280,8 +281,8 @@ class Predictor:
             masks = instances.pred_masks.numpy()
             labels, scores = instances.pred_classes.tolist(), instances.scores.tolist()
             raw["instance"] = np.packbits(masks, axis=-1), masks.shape[-1], labels, scores
-        if "sem_seg" in output:
-            raw["semantic"] = output["sem_seg"].argmax(0).int().cpu().numpy()
+        if "sem_seg" in output or "pixel_classes" in output:
+            raw["semantic"] = pixel_classes(output).labels.int().cpu().numpy()
         if keep_scores:
             raw["scores"] = scores_of(output)
         return raw

@@ -11,6 +11,7 @@ from PIL import Image
 from pading.data.masks import IGNORE_LABEL
 from pading.evaluation.pixel_scores import folder_labels, panoptic_labels, score_semantic
 from pading.evaluation.semantic_evaluator import SemanticEvaluator, confidence_bins
+from pading.structures import pixel_classes
 from pading.vocabulary.splits import ClassSplit
 from tests.evaluation.panoptic_set import PanopticSet
 
@@ -46,7 +47,9 @@ def test_kept_label_maps_score_the_same(
 
 def test_confidence_is_the_share_of_the_best_class() -> None:
     scores = torch.tensor([[[3.0, 0.0, 1.0]], [[1.0, 2.0, -5.0]]])
-    pixels, sure, right = confidence_bins(scores, np.array([[0, 0, IGNORE_LABEL]]))
+    pixels, sure, right = confidence_bins(
+        pixel_classes({"sem_seg": scores}), np.array([[0, 0, IGNORE_LABEL]])
+    )
     assert pixels.tolist() == [0] * 7 + [1, 0, 1]
     assert sure.tolist() == [0] * 7 + [0.75, 0, 1]
     assert right.tolist() == [0] * 7 + [1, 0, 0]

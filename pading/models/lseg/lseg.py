@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from pading.data.batches import Batches
 from pading.errors import InputError
+from pading.inference.windows import Scores
 from pading.losses.pixel_cross_entropy import label_rows, pixel_cross_entropy
 from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
+from pading.models.lseg.label_map_parts import LabelMapParts
 from pading.models.lseg.multiscale import multiscale_scores
 from pading.models.lseg.pairs import PAIR, asked_for, build_pair_batches, others_of
 from pading.models.lseg.pixel_text_logits import PixelTextLogits
@@ -77,6 +79,7 @@ class LSeg(PixelClassifier):
         self.spatial_regularisation = spatial_regularisation
         self.base_size = base_size
         self.pairs = pairs
+        self.takes_some_classes = not pairs  # which ask for every class against "others"
 
     @classmethod
     def from_config(
@@ -206,14 +209,14 @@ class LSeg(PixelClassifier):
         scores = self.logits(images, self.text[list(self.split.seen)])
         return {"loss_pixels": pixel_cross_entropy(scores, labels)}
 
-    def looked_at(self, image: Tensor) -> Tensor:
+    def views(self, scores: Scores, image: Tensor) -> Tensor:
         """As everywhere, or as LSeg's evaluation looks at images where BASE_SIZE asks for it."""
         if not self.base_size:
-            return super().looked_at(image)
+            return super().views(scores, image)
         settings = self.inference
         side = settings.window[0] if settings.window else self.base_size
         return multiscale_scores(
-            self.network,
+            scores,
             image,
             base_size=self.base_size,
             crop=side,
@@ -222,6 +225,28 @@ class LSeg(PixelClassifier):
             flip=settings.flip,
             black=self.black,
         )
+
+    def encoded(self, images: Tensor, chunks: Sequence[slice]) -> LabelMapParts:
+        padded = self._padded(images)
+        fused = self.fused(padded)
+        norm = self.comparison.norm(fused, self.fusion.last_output, self.pixel_embedding)
+        sizes = (padded.shape[-2], padded.shape[-1]), (images.shape[-2], images.shape[-1])
+        parts = LabelMapParts(fused, norm, *sizes)
+        block = self.spatial_regularisation
+        if block is not None:
+            parts.maxima = block.maxima(lambda rows: self._compared(parts, rows), chunks)
+        return parts
+
+    def class_maps(self, encoded: LabelMapParts, rows: slice) -> Tensor:
+        logits = self._compared(encoded, rows)
+        if self.spatial_regularisation is not None:
+            logits = self.spatial_regularisation(logits, encoded.maxima)
+        height, width = encoded.size
+        return enlarged(logits, encoded.padded)[..., :height, :width]
+
+    def _compared(self, parts: LabelMapParts, rows: slice) -> Tensor:
+        layers = self.fusion.last_output, self.pixel_embedding
+        return self.comparison(parts.fused, *layers, self.text[rows], parts.norm)
 
     @property
     def black(self) -> Tensor:

@@ -36,13 +36,21 @@ class PixelTextLogits(nn.Module):
         """What cosines are multiplied by; at most 100 where it is learned, as in CLIP."""
         return self.log_scale.exp().clamp(max=100.0) if self.learned else self.fixed_scale
 
-    def forward(self, fused: Tensor, output: nn.Conv2d, head: nn.Conv2d, text: Tensor) -> Tensor:
+    def forward(
+        self,
+        fused: Tensor,
+        output: nn.Conv2d,
+        head: nn.Conv2d,
+        text: Tensor,
+        norm: Tensor | None = None,
+    ) -> Tensor:
         """
         Args:
             fused: (B, C, h, w).
             output: C -> C, 1 x 1.
             head: C -> D, 1 x 1.
             text: (K, D), or (B, K, D) where every image has labels of its own; unit rows.
+            norm: of :meth:`norm`, where it is known already.
 
         Returns:
             (B, K, 2 h, 2 w) cosines over temperature.
@@ -50,9 +58,15 @@ class PixelTextLogits(nn.Module):
         size = (2 * fused.shape[-2], 2 * fused.shape[-1])
         weight, bias = merged(output, head)
         products = _products(fused, text @ weight, text @ bias)
-        root, rest = isometric(weight, bias)
-        norm = mixture_norm(F.conv2d(fused, root[..., None, None], rest), size)
+        if norm is None:
+            norm = self.norm(fused, output, head)
         return enlarged(products, size) * (self.scale / norm)
+
+    def norm(self, fused: Tensor, output: nn.Conv2d, head: nn.Conv2d) -> Tensor:
+        """(B, 1, 2 h, 2 w), the lengths of the embeddings."""
+        root, rest = isometric(*merged(output, head))
+        size = (2 * fused.shape[-2], 2 * fused.shape[-1])
+        return mixture_norm(F.conv2d(fused, root[..., None, None], rest), size)
 
     def embeddings(self, fused: Tensor, output: nn.Conv2d, head: nn.Conv2d) -> Tensor:
         """(B, D, 2 h, 2 w) unit embeddings, for those who want them."""

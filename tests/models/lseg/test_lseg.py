@@ -1,11 +1,14 @@
 """LSeg as a whole: any backbone, size and labels in; losses and results out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from pading.errors import InputError
+from pading.models.lseg.lseg import LSeg
+from pading.structures import pixel_classes
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 from tests.models.lseg.conftest import VIT, WIDTH
 
@@ -169,3 +172,28 @@ def test_groups_and_rates(make_lseg: Callable) -> None:
     of_backbone = [*model.backbone.parameters(), *model.reassembly.parameters()]
     assert {*map(id, slow["params"])} == {*map(id, of_backbone)}
     assert len(slow["params"]) + len(fast["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"MODEL.LSEG.BLOCK": "bottleneck", "MODEL.LSEG.BLOCK_DEPTH": 3},
+        {"MODEL.LSEG.BLOCK": "depthwise", "MODEL.INFERENCE.SEEN_BIAS": 0.1},
+        {"MODEL.INFERENCE.FLIP": True, "MODEL.INFERENCE.SCALES": [0.75, 1.0]},
+        {"MODEL.INFERENCE.WINDOW": [32, 32], "MODEL.INFERENCE.STRIDE": [24, 24]},
+        {"MODEL.LSEG.BASE_SIZE": 48, "MODEL.INFERENCE.WINDOW": [32, 32]},
+    ],
+)
+def test_classes_by_chunks_are_those_of_all_at_once(
+    make_lseg: Callable[..., LSeg], overrides: dict[str, object], rng: torch.Generator
+) -> None:
+    model = make_lseg(overrides).eval()
+    image = {"image": torch.randint(256, (3, 40, 56), generator=rng), "height": 50, "width": 70}
+    with torch.no_grad():
+        expected = pixel_classes(model([image])[0])
+        model.inference = replace(model.inference, memory=2 * 4 * 50 * 70)
+        [found] = model([image])
+    labels, best, total = found["pixel_classes"]
+    torch.testing.assert_close(best, expected.best, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(total, expected.total, atol=1e-5, rtol=1e-4)
+    assert (labels == expected.labels).float().mean() > 0.99  # but for ties
