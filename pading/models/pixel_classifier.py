@@ -114,7 +114,7 @@ class PixelClassifier(SegmentationModel):
                 looked.append((self.looked_at(pixels), sizes))
         return looked
 
-    def conclude(self, looked: Sequence[tuple[Looked, ImageSizes]]) -> list[dict]:
+    def conclude(self, looked: Any) -> list[dict]:
         found = []
         for scores, sizes in looked:
             if isinstance(scores, Tensor):

@@ -223,7 +223,7 @@ class LSeg(PixelClassifier):
             stride=settings.stride[0] if settings.stride else side,
             scales=settings.scales,
             flip=settings.flip,
-            black=self.black,
+            black=-self.pixel_mean / self.pixel_std,
         )
 
     def encoded(self, images: Tensor, chunks: Sequence[slice]) -> LabelMapParts:
@@ -247,11 +247,6 @@ class LSeg(PixelClassifier):
     def _compared(self, parts: LabelMapParts, rows: slice) -> Tensor:
         layers = self.fusion.last_output, self.pixel_embedding
         return self.comparison(parts.fused, *layers, self.text[rows], parts.norm)
-
-    @property
-    def black(self) -> Tensor:
-        """(3, 1, 1), what a black pixel is to the network."""
-        return -self.pixel_mean / self.pixel_std
 
     def fused(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H/4, W/4), before the fusion's last convolution."""
