@@ -150,7 +150,7 @@ def compare_free_labels(comparer: Comparer, recording: LSegRecording, model: LSe
             stride=crop * 2 // 3,
             scales=views["scales"],
             flip=views["flip"],
-            black=model.black,
+            black=-model.pixel_mean / model.pixel_std,
         )
         # Theirs is the sum over scales and mirrored pairs.
         comparer.values(name, scores * len(views["scales"]) * (1 + views["flip"]), SCORES)

@@ -118,7 +118,18 @@ def test_whole_models_fit_their_feature_maps(name: str) -> None:
     backbone = TimmBackbone(name)
     found = backbone.own_weights(weights)
     assert set(found) >= {n for n, _ in backbone.named_parameters()}
-    assert {id(v) for v in found.values()} <= {id(v) for v in weights.values()}
+    # Counters of batches begin anew.
+    taken = {id(v) for n, v in found.items() if not n.endswith("num_batches_tracked")}
+    assert taken <= {id(v) for v in weights.values()}
+
+
+def test_weights_load_into_batch_norms_that_are_trained(tmp_path: Path) -> None:
+    weights = timm.create_model("resnet10t").state_dict()
+    counters = [name for name in weights if name.endswith("num_batches_tracked")]
+    torch.save({n: v for n, v in weights.items() if n not in counters}, tmp_path / "w.pth")
+    backbone = TimmBackbone("resnet10t")
+    found = backbone.own_weights(torch.load(tmp_path / "w.pth"))
+    assert set(found) == set(backbone.state_dict())
 
 
 def test_weights_may_have_another_classifier() -> None:
