@@ -19,6 +19,7 @@ COUNTS = {  # all, seen, unseen, things
     "ade20k_150": (150, 150, 0, 0),
     "cityscapes_19": (19, 19, 0, 8),
     "coco_stuff_171": (171, 171, 0, 80),
+    "camvid_9_2": (11, 9, 2, 5),
 }
 _FILES = {"pascal_voc_15_5": "class_splits_voc", "pascal_context_49_10": "class_splits_context"}
 
