@@ -29,7 +29,7 @@ class WindowAttention(nn.Module):
             torch.zeros((2 * window - 1) ** 2, num_heads)
         )
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.register_buffer("relative_position_index", _relative_index(window))
+        self.register_buffer("relative_position_index", relative_index(window))
 
     def forward(self, windows: Tensor, same_region: Tensor | None) -> Tensor:
         """
@@ -63,7 +63,7 @@ def _attention_of_four_axes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Te
     return mixed.unflatten(0, shape)
 
 
-def _relative_index(window: int) -> Tensor:
+def relative_index(window: int) -> Tensor:
     """(T, T) row of the bias table for each pair of tokens of a window."""
     y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     y, x = y.flatten(), x.flatten()

@@ -11,6 +11,7 @@ from fvcore.common.checkpoint import _IncompatibleKeys
 
 import pading.checkpoint.package_weights  # noqa: F401  (paths know packages then)
 from pading.checkpoint.matching import check_fit, is_backbone_alone
+from pading.checkpoint.transformers_folder import weights_file
 from pading.checkpoint.weights import read_weights
 from pading.errors import InputError
 from pading.files import replacing
@@ -61,6 +62,10 @@ class Checkpointer(DetectionCheckpointer):
                 f"{path}: cannot write this checkpoint: {reason}; make room or mend the disk, and "
                 f"go on with --resume (last complete checkpoint: {last})"
             ) from error
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As Detectron2's; ``path`` may be a folder of the package transformers, too."""
+        return super().load(weights_file(path), *args, **kwargs)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Say which checkpoint is the last, whole or not at all."""

@@ -13,6 +13,7 @@ from pading.errors import InputError
 _logger = logging.getLogger(__name__)
 # A report of many thousand names helps nobody.
 _MOST_NAMED = 40
+_COUNTER = "num_batches_tracked"  # of batch norms: not every file has it, and PyTorch needs none
 
 
 class LoadsWhole(nn.Module):
@@ -117,7 +118,12 @@ def check_fit(model: LoadsWhole, weights: Mapping[str, Tensor], lost: str = "") 
     for group in model.initialised_afresh:
         if not any(name.startswith(tuple(group)) for name in ours):
             afresh += group
-    missing = [n for n in state if n not in ours and not n.startswith(tuple(afresh))]
+    afresh_names = tuple(afresh)
+    missing = [
+        name
+        for name in state
+        if name not in ours and not name.startswith(afresh_names) and not name.endswith(_COUNTER)
+    ]
     unknown = {
         names_in_file[name]: _guess(name, value, missing, state)
         for name, value in ours.items()

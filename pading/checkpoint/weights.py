@@ -9,6 +9,8 @@ import safetensors
 import torch
 from safetensors.torch import save_file
 
+from pading.checkpoint.transformers_folder import read_indexed, weights_file
+from pading.checkpoint.transformers_names import is_theirs, to_ours
 from pading.errors import InputError
 from pading.files import writing
 from pading.tensor_files import read_tensor_file
@@ -17,6 +19,8 @@ from pading.tensor_files import read_tensor_file
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint: ``.safetensors``, ``.pkl`` of NumPy arrays, ``torch.save``, TorchScript.
 
+    Or a folder of the package transformers; names of its Mask2Former become ours.
+
     Returns:
         the checkpoint; ``["model"]`` is the state dict, as tensors.
 
@@ -24,8 +28,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         InputError: a missing, truncated or malformed file, or one that holds more than tensors,
             arrays and plain containers.
     """
-    path = os.fspath(path)
-    content = read_tensor_file(path)
+    path = weights_file(os.fspath(path))
+    content = read_indexed(path) if path.endswith(".index.json") else read_tensor_file(path)
     if not isinstance(content, dict):
         raise InputError(
             f"{path}: expected a dictionary of tensors, found {type(content).__name__}"
@@ -38,6 +42,11 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(model, dict) or not model:
         raise InputError(f"{path}: it holds no state dict under 'model'")
     content["model"] = {str(name): _as_tensor(path, name, value) for name, value in model.items()}
+    if is_theirs(content["model"]):
+        try:
+            content["model"] = to_ours(content["model"])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
     return content
 
 

@@ -96,7 +96,7 @@ def check_weights(cfg: CfgNode, trained: bool) -> str:
                 f"MODEL.WEIGHTS {weights}: cannot be fetched ({error}); "
                 "fetch it elsewhere, and name the file"
             ) from error
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise InputError(
             f"MODEL.WEIGHTS {weights}: there is no such file; correct MODEL.WEIGHTS or get it"
         )

@@ -39,7 +39,7 @@ def check_rows(checkpoint: Mapping[str, Any], split: ClassSplit) -> list[str]:
     if not isinstance(record, dict) or head is None:
         return []
     trained_on = ClassSplit.from_record(record, "the checkpoint's class split")
-    theirs, ours = (_names_of_rows(s, len(head) - 1) for s in (trained_on, split))
+    theirs, ours = (names_of_rows(s, len(head) - 1) for s in (trained_on, split))
     rows = {name: row for row, name in enumerate(theirs)}
     for row, name in enumerate(ours):
         if rows.get(name, row) != row:
@@ -69,7 +69,7 @@ def head_hint(name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
     )
 
 
-def _names_of_rows(split: ClassSplit, rows: int) -> list[str]:
+def names_of_rows(split: ClassSplit, rows: int) -> list[str]:
     """The classes of a class head of so many rows; none where it is no head of this split."""
     known = {split.num_classes: range(split.num_classes), split.num_seen: split.seen}
     return [split.names[i] for i in known.get(rows, ())]
