@@ -1,7 +1,7 @@
 """Weights: a state dict out of any file of tensors, and files that are written whole."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
             arrays and plain containers.
     """
     path = weights_file(os.fspath(path))
-    content = read_indexed(path) if path.endswith(".index.json") else read_tensor_file(path)
+    read: Callable[[str], Any] = read_tensor_file
+    if path.endswith(".index.json"):
+        read = read_indexed
+    content = read(path)
     if not isinstance(content, dict):
         raise InputError(
             f"{path}: expected a dictionary of tensors, found {type(content).__name__}"
@@ -41,12 +44,11 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     model = content["model"]
     if not isinstance(model, dict) or not model:
         raise InputError(f"{path}: it holds no state dict under 'model'")
-    content["model"] = {str(name): _as_tensor(path, name, value) for name, value in model.items()}
-    if is_theirs(content["model"]):
-        try:
-            content["model"] = to_ours(content["model"])
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+    tensors = {str(name): _as_tensor(path, name, value) for name, value in model.items()}
+    try:
+        content["model"] = to_ours(tensors) if is_theirs(tensors) else tensors
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return content
 
 
