@@ -52,7 +52,7 @@ def register(spec: DatasetSpec) -> None:
     for key in _NEEDS[spec.task]:
         if not getattr(spec, key):
             raise InputError(f"data set {spec.name!r}: a {spec.task} data set needs {key!r}")
-    for key in ("list", "label_offset"):
+    for key in ("list", "pairs", "image_suffix", "label_offset"):
         if getattr(spec, key) and (spec.task != "semantic" or spec.annotations):
             raise InputError(
                 f"data set {spec.name!r}: {key!r} is for semantic data sets with label maps; "

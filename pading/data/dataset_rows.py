@@ -114,21 +114,23 @@ def _voc(subset: str, images: str, labels: str, **more: Any) -> DatasetSpec:
         list=f"VOC2012/ImageSets/Segmentation/{images}.txt",
         label_offset=1,
         ignored_labels=(0,),
+        remedy=_PREPARE + "pascal_voc",
         **more,
     )
 
 
-def _context(subset: str, images: str, **more: Any) -> DatasetSpec:
-    """Pascal Context's 59 classes in the 49/10 split; 0 is background."""
+def _context(split: str, subset: str, images: str, **more: Any) -> DatasetSpec:
+    """Pascal Context's 59 classes; 0 is background."""
     return DatasetSpec(
-        name=f"pascal_context_49_10_{subset}",
+        name=f"{split}_{subset}",
         task="semantic",
-        split="pascal_context_49_10",
+        split=split,
         images="VOC2010/JPEGImages",
         labels="VOC2010/SegmentationClassContext",
         list=f"VOC2010/ImageSets/SegmentationContext/{images}.txt",
         label_offset=1,
         ignored_labels=(0,),
+        remedy=_PREPARE + "pascal_context",
         **more,
     )
 
@@ -142,7 +144,72 @@ def _ade20k(subset: str, folder: str) -> DatasetSpec:
         images=f"ADEChallengeData2016/images/{folder}",
         labels=f"ADEChallengeData2016/annotations_detectron2/{folder}",
         contiguous_labels=True,
-        remedy="make it with Detectron2's datasets/prepare_ade20k_sem_seg.py",
+        remedy=_PREPARE + "ade20k",
+    )
+
+
+def _cityscapes(subset: str) -> DatasetSpec:
+    """Cityscapes' 19 classes, all seen."""
+    return DatasetSpec(
+        name=f"cityscapes_19_{subset}",
+        task="semantic",
+        split="cityscapes_19",
+        images=f"cityscapes/leftImg8bit/{subset}",
+        labels=f"cityscapes/gtFine_cityscapes_19/{subset}",
+        contiguous_labels=True,
+        remedy=_PREPARE + "cityscapes",
+    )
+
+
+def _pascal_5i(fold: int) -> list[DatasetSpec]:
+    """A fold of PASCAL-5i: pairs of the other folds' classes, and of its own."""
+    common: dict[str, Any] = {
+        "task": "semantic",
+        "split": f"pascal_5i_{fold}",
+        "images": "VOC2012/JPEGImages",
+        "remedy": _PREPARE + "pascal_voc",
+    }
+    return [
+        DatasetSpec(
+            name=f"pascal_5i_{fold}_{subset}",
+            labels=f"VOC2012/{labels}",
+            pairs=f"VOC2012/ImageSets/PASCAL-5i/{subset}_{fold}.txt",
+            seen_only=subset == "train",
+            **common,
+        )
+        for subset, labels in (("train", "SegmentationClassAug"), ("val", "SegmentationClass"))
+    ]
+
+
+def _coco_20i(fold: int) -> list[DatasetSpec]:
+    """A fold of COCO-20i, likewise."""
+    return [
+        DatasetSpec(
+            name=f"coco_20i_{fold}_{subset}",
+            task="semantic",
+            split=f"coco_20i_{fold}",
+            images=f"coco/{subset}2014",
+            labels=f"coco/coco_20i/{subset}2014",
+            pairs=f"coco/coco_20i/{subset}_{fold}.txt",
+            seen_only=subset == "train",
+            remedy=_PREPARE + "coco_20i",
+        )
+        for subset in ("train", "val")
+    ]
+
+
+def _fss_1000(subset: str, split: str) -> DatasetSpec:
+    """FSS-1000: one object an image, of 520 classes in training and 240 others in a test."""
+    return DatasetSpec(
+        name=f"fss_1000_{subset}",
+        task="semantic",
+        split=split,
+        images="FSS-1000/fewshot_data",
+        image_suffix=".jpg",
+        labels="FSS-1000/labels",
+        list=f"FSS-1000/lists/{subset}.txt",
+        seen_only=subset == "train",
+        remedy=_PREPARE + "fss_1000",
     )
 
 
@@ -171,11 +238,20 @@ DATASETS: tuple[DatasetSpec, ...] = (
     _voc("train_aug", "train_aug", "SegmentationClassAug", seen_only=True),
     _voc("train_aug_all", "train_aug", "SegmentationClassAug"),
     _voc("val", "val", "SegmentationClass"),
-    _context("train", "train", seen_only=True),
-    _context("train_all", "train"),
-    _context("val", "val"),
+    _context("pascal_context_49_10", "train", "train", seen_only=True),
+    _context("pascal_context_49_10", "train_all", "train"),
+    _context("pascal_context_49_10", "val", "val"),
+    _context("pascal_context_59", "train", "train"),
+    _context("pascal_context_59", "val", "val"),
     _ade20k("train", "training"),
     _ade20k("val", "validation"),
     _coco_stuff_all("train"),
     _coco_stuff_all("val"),
+    _cityscapes("train"),
+    _cityscapes("val"),
+    *(spec for fold in range(4) for spec in _pascal_5i(fold)),
+    *(spec for fold in range(4) for spec in _coco_20i(fold)),
+    _fss_1000("train", "fss_1000_test"),
+    _fss_1000("test", "fss_1000_test"),
+    _fss_1000("val", "fss_1000_val"),
 )

@@ -8,6 +8,7 @@ which by default raises it; if it returns, the entry is left out.
 
 import logging
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from pading.data.entry_files import (
     stem_of,
     with_files,
 )
-from pading.data.image_lists import listed_maps
+from pading.data.image_lists import named_maps, read_image_list, read_pairs
 from pading.data.map_manifest import check_maps
 from pading.data.masks import label_table
 from pading.data.spec import DatasetSpec
@@ -156,9 +157,9 @@ def load_semantic(
     """Label maps in a tree of folders, named as their images are; or COCO's panoptic format.
 
     Returns:
-        from label maps, one dictionary per map, with sem_seg_file_name and label_table
-        (:func:`~pading.data.masks.label_table`); from panoptic annotations, what
-        :func:`load_panoptic` returns.
+        from label maps, one dictionary per map, with sem_seg_file_name, label_table
+        (:func:`~pading.data.masks.label_table`) and, of a data set with pairs, asked (contiguous
+        label -> how often); from panoptic annotations, what :func:`load_panoptic` returns.
 
     Raises:
         InputError: a label map without an image, two of one; what :func:`load_panoptic` refuses.
@@ -167,16 +168,22 @@ def load_semantic(
         return load_panoptic(spec, split, on_error)
     table = label_table(spec, split)
     maps = [name for name in list_tree(spec.labels) if name.lower().endswith(".png")]
-    if spec.list:
-        maps = listed_maps(spec, maps, on_error)
+    asked: dict[str, Counter[int]] = {}
+    for stem, label in read_pairs(spec, split) if spec.pairs else ():
+        asked.setdefault(stem, Counter())[label] += 1
+    if spec.pairs:
+        maps = named_maps(spec.pairs, asked, spec.labels, maps, on_error)
+    elif spec.list:
+        maps = named_maps(spec.list, read_image_list(spec.list), spec.labels, maps, on_error)
     if spec.contiguous_labels:
         check_maps(spec.labels, split, maps, on_error)
     images: dict[str, list[str]] = {}
     for folder in {os.path.dirname(name) for name in maps}:
         path = os.path.join(spec.images, folder)
         for name in sorted(list_folder(path)) if os.path.isdir(path) else ():
-            name = os.path.join(folder, name)
-            images.setdefault(stem_of(name), []).append(name)
+            if name.endswith(spec.image_suffix):
+                name = os.path.join(folder, name)
+                images.setdefault(stem_of(name), []).append(name)
     met: dict[str, str] = {}
 
     def parse(_: int, name: str) -> Entry:
@@ -195,13 +202,14 @@ def load_semantic(
                 f"{label_file}: there are two images, {images[stem][0]} and {images[stem][1]}, "
                 f"in {spec.images}; remove one"
             )
-        return {
+        entry = {
             "task": spec.task,
             "file_name": os.path.join(spec.images, images[stem][0]),
             "image_id": stem,
             "sem_seg_file_name": label_file,
             "label_table": table,
         }
+        return entry | ({"asked": dict(asked[stem])} if spec.pairs else {})
 
     return list(each(maps, parse, on_error))
 

@@ -19,13 +19,17 @@ class DatasetSpec:
         name: what DATASETS.TRAIN and DATASETS.TEST call it.
         task: "panoptic", "instance" or "semantic".
         split: a shipped class split's name, or the path of a split file.
-        images: folder of the images.
+        images: folder of the images, which may lie in folders of their own.
         annotations: JSON file in COCO's panoptic format (panoptic; semantic, if its label maps are
             to come from panoptic ground truth) or COCO's instance format (instance).
         list: text file that names one image a line, without extension, as VOC's ImageSets do; a
             semantic data set with label maps is those images alone. Empty: all of the folder.
+        pairs: text file of an image and the id of a class that is asked for in it a line, such as
+            2007_000032__01, as the published folds have them; those images alone. A line that
+            occurs twice is asked twice.
         labels: folder of COCO's panoptic PNGs, or of semantic label maps (PNG of 8 or, beyond
-            254 classes, 16 bits, named as the images are).
+            254 classes, 16 bits, named as the images are, with the same folders).
+        image_suffix: what the names of images end in, where other files lie beside them.
         instances: JSON file in COCO's instance format that a panoptic data set's instances are
             scored against.
         seen_only: promised to hold no unseen class, as training needs. Annotations are checked for
@@ -45,6 +49,8 @@ class DatasetSpec:
     labels: str = ""
     instances: str = ""
     list: str = ""
+    pairs: str = ""
+    image_suffix: str = ""
     seen_only: bool = False
     contiguous_labels: bool = False
     label_offset: int = 0
@@ -55,7 +61,7 @@ class DatasetSpec:
         """The same with relative paths taken from ``root``."""
         paths: dict[str, Any] = {
             key: os.path.join(root, path)
-            for key in ("images", "annotations", "labels", "instances", "list")
+            for key in ("images", "annotations", "labels", "instances", "list", "pairs")
             if (path := getattr(self, key))
         }
         return replace(self, **paths)

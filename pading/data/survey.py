@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from pading.data.catalogue import load_entries, metadata_of
 from pading.data.dataset_checks import check_entry_image
 from pading.data.declared import area_differs, instance_differs, read_declared
+from pading.data.entry_files import list_tree, stem_of
 from pading.data.masks import (
     IGNORE_LABEL,
     instance_masks,
@@ -215,9 +215,14 @@ def _unlabelled(spec: DatasetSpec) -> list[str]:
     """Images that have no label map, which alone says what a semantic data set holds."""
     if spec.task != "semantic" or spec.annotations:
         return []
-    folders = Path(spec.images), Path(spec.labels)
-    if not all(folder.is_dir() for folder in folders):
+    if spec.list or spec.pairs or not all(map(os.path.isdir, (spec.images, spec.labels))):
+        # A list leaves images out on purpose; what it names and lacks is reported on loading.
         return []
-    images, maps = ({path.stem: path.name for path in folder.iterdir()} for folder in folders)
-    # A list leaves images out on purpose; what it names and lacks is reported on loading.
-    return [] if spec.list else sorted(images[stem] for stem in images.keys() - maps.keys())
+    images, maps = (
+        {stem_of(name): name for name in list_tree(folder)} for folder in (spec.images, spec.labels)
+    )
+    return sorted(
+        images[stem]
+        for stem in images.keys() - maps.keys()
+        if images[stem].endswith(spec.image_suffix)
+    )

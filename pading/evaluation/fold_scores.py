@@ -27,6 +27,10 @@ class Areas(NamedTuple):
     union: np.ndarray
     """The same shape."""
 
+    def times(self, number: int) -> "Areas":
+        """Those of so many equal episodes."""
+        return Areas(self.intersection * number, self.union * number)
+
 
 class FoldScores(NamedTuple):
     """In per cent."""
@@ -94,6 +98,8 @@ def score_fold(episodes: Iterable[tuple[int, Areas]], classes: Sequence[int]) ->
 class FoldEvaluator(TaskEvaluator):
     """Asks for every unseen class in every image that shows it, against "others".
 
+    Of a data set with a file of pairs, what it asks for is asked, as often as it says.
+
     A pixel is of the class where its score in ``sem_seg`` is above that of "others": what a choice
     between these two labels alone gives, since scores of labels do not depend on one another.
 
@@ -110,11 +116,12 @@ class FoldEvaluator(TaskEvaluator):
         scores = output["sem_seg"]
         others = scores[self._split.names.index(OTHERS)]
         present = set(np.unique(labels).tolist()) & set(self._split.unseen)
+        asked: Mapping[int, int] = image.get("asked") or dict.fromkeys(sorted(present), 1)
         return {
             label: episode_areas(
                 (scores[label] > others).cpu().numpy(), labels == label, labels == IGNORE_LABEL
-            )
-            for label in sorted(present)
+            ).times(times)
+            for label, times in asked.items()
         }
 
     def score(self, records: Mapping[Any, Any]) -> tuple[Scores, ...]:

@@ -127,7 +127,8 @@ def test_table_is_registered_below_the_root(monkeypatch, tmp_path):
     for spec in DATASETS:
         metadata = metadata_of(spec.name)
         assert metadata.image_root == str(tmp_path / spec.images)
-        assert metadata.split.num_unseen or spec.split in ("ade20k_150", "coco_stuff_171")
+        supervised = ("ade20k_150", "coco_stuff_171", "cityscapes_19", "pascal_context_59")
+        assert metadata.split.num_unseen or spec.split in supervised
         with pytest.raises(InputError, match=ROOT_VARIABLE):
             DatasetCatalog.get(spec.name)
 

@@ -16,6 +16,7 @@ COUNTS = {  # all, seen, unseen, things
     "shapes": (42, 36, 6, 36),
     "pascal_voc_15_5": (20, 15, 5, 20),
     "pascal_context_49_10": (59, 49, 10, 20),
+    "pascal_context_59": (59, 59, 0, 20),
     "ade20k_150": (150, 150, 0, 0),
     "cityscapes_19": (19, 19, 0, 8),
     "coco_stuff_171": (171, 171, 0, 80),

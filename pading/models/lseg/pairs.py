@@ -1,5 +1,6 @@
 """Zero-shot training by folds: every example asks for one class in one image, against "others"."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -72,6 +73,8 @@ def examples(
 ) -> list[dict[str, Any]]:
     """An entry for every seen class in every image, with the class under :data:`PAIR`.
 
+    Of a data set with a file of pairs they are those of the file.
+
     Args:
         entries: Detectron2's dictionaries; unseen classes are ignored in their label maps.
         split: has "others".
@@ -82,7 +85,9 @@ def examples(
     for entry in tqdm(entries, "classes in the training images", leave=False):
         shown, ignored = classes_shown(entry)
         if not (leave_out_unseen and ignored):
-            found += [{**entry, PAIR: label} for label in sorted(shown & asked)]
+            times = entry.get("asked") or dict.fromkeys(shown & asked, 1)
+            labels = Counter(times).elements()
+            found += [{**entry, PAIR: label} for label in sorted(labels)]
     return found
 
 
