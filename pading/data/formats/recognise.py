@@ -8,7 +8,7 @@ from pading.data.formats.cvat import read_cvat
 from pading.data.formats.datumaro_export import read_datumaro
 from pading.data.formats.label_folder import read_label_maps
 from pading.data.formats.labelme import read_labelme
-from pading.data.formats.pascal_voc import read_voc
+from pading.data.formats.voc_folders import read_voc
 from pading.data.formats.yolo_segmentation import read_yolo
 from pading.errors import InputError
 from pading.files import read_json
