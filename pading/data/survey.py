@@ -14,6 +14,7 @@ from tqdm import tqdm
 from pading.data.catalogue import load_entries, metadata_of
 from pading.data.dataset_checks import check_entry_image
 from pading.data.declared import area_differs, instance_differs, read_declared
+from pading.data.entry_files import list_tree, stem_of
 from pading.data.masks import (
     IGNORE_LABEL,
     instance_masks,
@@ -218,6 +219,7 @@ def _unlabelled(spec: DatasetSpec) -> list[str]:
     folders = Path(spec.images), Path(spec.labels)
     if not all(folder.is_dir() for folder in folders):
         return []
-    images, maps = ({path.stem: path.name for path in folder.iterdir()} for folder in folders)
+    images = {stem_of(name): name for name in list_tree(spec.images)}
+    maps = {stem_of(name) for name in list_tree(spec.labels) if name.lower().endswith(".png")}
     # A list leaves images out on purpose; what it names and lacks is reported on loading.
-    return [] if spec.list else sorted(images[stem] for stem in images.keys() - maps.keys())
+    return [] if spec.list else sorted(images[stem] for stem in images.keys() - maps)
