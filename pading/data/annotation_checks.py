@@ -141,7 +141,7 @@ def check_categories(content: Mapping[str, Any], split: ClassSplit, path: str) -
         InputError: a category has the name of another class, whatever the case, or is a thing in
             one and stuff in the other; what is no list of categories.
     """
-    if "categories" not in content:
+    if not isinstance(content, dict) or "categories" not in content:
         return []  # they follow from the split
     exact = {info.name: info for info in split.classes}
     owners = {_folded(info.name): info for info in split.classes}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pading.data.annotation_checks import check_categories
-from pading.data.mask_geometry import box_of, is_same_box
+from pading.data.mask_geometry import box_of, is_box_of
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError
 from pading.files import read_json
@@ -31,7 +31,7 @@ def read_declared(spec: DatasetSpec, split: ClassSplit) -> tuple[Declared, list[
         notes = check_categories(content, split, spec.annotations)
     except InputError:
         return found, []
-    annotations = content.get("annotations", ())
+    annotations = content.get("annotations", ()) if isinstance(content, dict) else ()
     for annotation in annotations if isinstance(annotations, list) else ():
         if not isinstance(annotation, dict):
             continue
@@ -74,5 +74,5 @@ def instance_differs(
     yield from area_differs(entry, int(mask.sum()), edges if isinstance(outline, list) else 0)
     box = box_of(outline, mask.shape)
     declared = entry.get("bbox", box)
-    if not is_same_box(declared, box):
+    if not is_box_of(declared, outline, mask.shape):
         yield f"the bbox is {declared!r:.80}, but that of its mask is {box}; the mask counts"

@@ -12,7 +12,7 @@ from pading.errors import InputError
 
 Mask = Mapping[str, Any] | Sequence[Sequence[float]]
 """RLE, or polygons of three corners and more."""
-_ROUNDING = 1.0
+_ROUNDING = 0.02  # COCO writes two decimals
 _SAME, _OTHER = 0.8, 0.5
 
 
@@ -38,8 +38,14 @@ def box_of(mask: Mask, size: Sequence[int]) -> list[float]:
     return [left, top, right - left, bottom - top]
 
 
-def is_same_box(box: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two boxes are the same but for rounding to pixels."""
+def is_box_of(box: Sequence[float], mask: Mask, size: Sequence[int]) -> bool:
+    """Whether a box is that of the mask but for rounding: of its corners, or of its pixels."""
+    if _is_same(box, box_of(mask, size)):
+        return True
+    return _is_same(box, coco_mask.toBbox(compressed(mask, size)).tolist())
+
+
+def _is_same(box: Sequence[float], other: Sequence[float]) -> bool:
     pairs = zip(_corners(box), _corners(other), strict=True)
     return all(abs(a - b) <= _ROUNDING for a, b in pairs)
 

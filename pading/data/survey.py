@@ -218,11 +218,10 @@ def _unlabelled(spec: DatasetSpec) -> list[str]:
     if spec.list or spec.pairs or not all(map(os.path.isdir, (spec.images, spec.labels))):
         # A list leaves images out on purpose; what it names and lacks is reported on loading.
         return []
-    images, maps = (
-        {stem_of(name): name for name in list_tree(folder)} for folder in (spec.images, spec.labels)
-    )
+    images = {stem_of(name): name for name in list_tree(spec.images)}
+    maps = {stem_of(name) for name in list_tree(spec.labels) if name.lower().endswith(".png")}
     return sorted(
         images[stem]
-        for stem in images.keys() - maps.keys()
+        for stem in images.keys() - maps
         if images[stem].endswith(spec.image_suffix)
     )

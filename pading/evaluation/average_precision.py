@@ -25,7 +25,7 @@ from pading.data.annotation_checks import (
     is_box,
 )
 from pading.data.coco_formats import coco_detections
-from pading.data.mask_geometry import box_of, compressed, is_same_box, refuse_other_boxes
+from pading.data.mask_geometry import box_of, compressed, is_box_of, refuse_other_boxes
 from pading.data.rle import check_rle
 from pading.data.tasks import Setting
 from pading.errors import InputError
@@ -157,8 +157,8 @@ def _read_ground_truth(path: str | Path, split: ClassSplit) -> dict[str, Any]:
         if not mask:  # polygons of fewer than three corners are left out, as in training
             continue
         box = box_of(mask, size)
-        if is_same_box(annotation.get("bbox", box), box):
-            box = annotation.get("bbox", box)  # exact where the pixels of RLE are rounded
+        if is_box_of(annotation.get("bbox", box), mask, size):
+            box = annotation.get("bbox", box)
         else:
             differing.append(where)
         counted = {"iscrowd": crowd_flag(annotation, where), "segmentation": mask, "bbox": box}

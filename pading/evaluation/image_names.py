@@ -4,8 +4,8 @@
 annotation file gives them.
 """
 
+import posixpath
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from pading.errors import InputError
@@ -40,7 +40,7 @@ def listed_names(content: Any, path: str) -> dict[Any, str]:
 
 def image_stem(name: str) -> str:
     """A name below its folder, without extension: a copy in another format is the same image."""
-    return str(PurePosixPath(name.replace("\\", "/")).with_suffix(""))
+    return posixpath.splitext(posixpath.normpath(name.replace("\\", "/")))[0]
 
 
 def true_ids(predicted: Names, truth: Names, predictions: Any, ground_truth: Any) -> dict[Any, Any]:
@@ -59,14 +59,14 @@ def true_ids(predicted: Names, truth: Names, predictions: Any, ground_truth: Any
         InputError: an image whose name is not in the ground truth.
     """
     owners = {image_stem(name): image_id for image_id, name in truth.items()}
-    last = {PurePosixPath(stem).name: image_id for stem, image_id in owners.items()}
+    last = {posixpath.basename(stem): image_id for stem, image_id in owners.items()}
     if len(last) < len(owners):  # folders tell images apart; else either side may leave them out
         last = {}
     found: dict[Any, Any] = {}
     met: dict[Any, str] = {}
     for image_id, name in predicted.items():
         stem = image_stem(name)
-        match = owners.get(stem, last.get(PurePosixPath(stem).name))
+        match = owners.get(stem, last.get(posixpath.basename(stem)))
         if match is None or met.setdefault(match, name) != name:
             wrong = (
                 "has no image of its name in" if match is None else f"and {met[match]!r} are one in"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from pading.data.mask_geometry import box_of, compressed, is_same_box, refuse_other_boxes
+from pading.data.mask_geometry import box_of, compressed, is_box_of, refuse_other_boxes
 from pading.errors import InputError
 
 _SIZE = (40, 60)
@@ -43,9 +43,14 @@ def test_parts_lie_in_one_box() -> None:
     assert box_of([[1.5, 2, 3, 2, 3, 4], [10, 7, 12, 7, 12, 8.25]], _SIZE) == [1.5, 2, 10.5, 6.25]
 
 
-def test_same_but_for_rounding(box: list[int]) -> None:
-    assert is_same_box(box, [side + 0.5 for side in box])
-    assert not is_same_box(box, [*box[:2], box[2] + 2, box[3]])
+def test_boxes_of_a_mask_but_for_rounding(box: list[int], codes: list) -> None:
+    for code in codes:
+        assert is_box_of([side + 0.005 for side in box], code, _SIZE)
+        assert not is_box_of([*box[:2], box[2] + 1, box[3]], code, _SIZE)
+    outline = [[1.4, 2, 9.3, 2, 9.3, 8, 1.4, 8]]
+    pixels = coco_mask.toBbox(compressed(outline, _SIZE)).tolist()
+    assert pixels != box_of(outline, _SIZE)
+    assert is_box_of(pixels, outline, _SIZE)
 
 
 def test_boxes_in_other_units(box: list[int]) -> None:
