@@ -114,7 +114,7 @@ class TrainingBatches:
                 batch_sampler=_Places(self, iteration),
                 num_workers=self.num_workers,
                 collate_fn=list,
-                worker_init_fn=_leave_signals_to_parent,
+                worker_init_fn=leave_signals_to_parent,
             )
         )
 
@@ -152,7 +152,7 @@ class _Places(Sampler[list[Place]]):
             yield places[self.batches.share]
 
 
-def _leave_signals_to_parent(worker: int) -> None:
+def leave_signals_to_parent(worker: int) -> None:
     """Have a loader's worker outlive the signals that stop a run.
 
     Ctrl-C, torchrun and Slurm send them to all processes of a run, workers included, and one that

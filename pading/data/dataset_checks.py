@@ -14,10 +14,12 @@ from tqdm import tqdm
 from pading.data.catalogue import metadata_of, split_of
 from pading.data.images import check_image, require_size
 from pading.data.masks import instance_masks, panoptic_faults, semantic_labels
+from pading.data.orientation import turned_in_secret
 from pading.data.scored_instances import check_scored_instances
 from pading.data.tasks import check_tasks, tasks_of
 from pading.errors import InputError
 
+_logger = logging.getLogger(__name__)
 _CHUNK = 256
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -98,24 +100,26 @@ def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     spread = sorted(range(len(entries)), key=lambda i: (i * _GOLDEN) % 1.0)
     checked = 0
+    turned: list[str] = []
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(entries), desc="checking images", delay=2.0) as bar,
     ):
         for start in range(0, len(spread), _CHUNK):
             chunk = [entries[i] for i in spread[start : start + _CHUNK]]
-            for _ in pool.map(check_entry, chunk):
+            for said in pool.map(check_entry, chunk):
                 checked += 1
                 bar.update()
+                turned += [said] * bool(said)
             if time.monotonic() > deadline:
                 break
-    logging.getLogger(__name__).info(
-        "%d of %d images and their label maps decode without fault", checked, len(entries)
-    )
+    _logger.info("%d of %d images and their label maps decode without fault", checked, len(entries))
+    if turned:
+        _logger.warning("%s (%d such images; pading check-data lists them)", turned[0], len(turned))
 
 
-def check_entry(entry: dict[str, Any]) -> None:
-    """Decode an entry's image and its masks.
+def check_entry(entry: dict[str, Any]) -> str:
+    """Decode an entry's image and its masks; what :func:`turned_in_secret` says of it.
 
     Raises:
         InputError: an unreadable file, one of the wrong size; a value outside the class split;
@@ -129,6 +133,7 @@ def check_entry(entry: dict[str, Any]) -> None:
             raise fault
     else:
         instance_masks(entry)
+    return turned_in_secret(entry)
 
 
 def check_entry_image(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Reading of images and label maps, with errors that name the file."""
 
+import functools
+import logging
 import os
 import stat
 import struct
@@ -8,13 +10,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pading.errors import InputError
 from pading.files import look_alike
 
+try:
+    import pillow_heif
+except ImportError:  # the extra "heic"
+    pass
+else:
+    pillow_heif.register_heif_opener()
+
+_logger = logging.getLogger(__name__)
+PLUGINS = {
+    ".heic": "pip install pading[heic]",
+    ".heif": "pip install pading[heic]",
+    ".avif": "pip install pillow-avif-plugin, or a Pillow that is built with AVIF",
+}
+"""Endings of images that not every Pillow reads -> what makes it."""
+# What such files begin with, from the fifth byte.
+_BRANDS = {
+    b"ftyp" + brand: ending
+    for ending, brands in {
+        ".heic": (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"),
+        ".avif": (b"avif", b"avis"),
+    }.items()
+    for brand in brands
+}
 _EXIF_ORIENTATION = ExifTags.Base.Orientation
 _EXIF_SWAPS_SIDES = (5, 6, 7, 8)
+_BITS_PER_SAMPLE = 258
 # What Pillow raises on files that are no image, cut short or damaged.
 _UNREADABLE = (
     OSError,
@@ -40,13 +66,23 @@ def _opened(path: str) -> Iterator[Image.Image]:
         # A pipe would be waited for without end.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise InputError(f"{path}: no regular file; put the image itself there", "missing")
-        with Image.open(path) as image:
-            yield image
-    except InputError:
-        raise
     except FileNotFoundError as error:
         remedy = look_alike(path) or "complete the folder"
         raise InputError(f"{path}: there is no such file; {remedy}", "missing") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read this file ({error})", "corrupt") from error
+    with _naming(path), Image.open(path) as image:
+        yield image
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: {_unidentified(path)}", "corrupt") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: {error}; scale this image down", "corrupt") from error
     except _UNREADABLE as error:
@@ -55,11 +91,24 @@ def _opened(path: str) -> Iterator[Image.Image]:
         ) from error
 
 
+def _unidentified(path: str) -> str:
+    with open(path, "rb") as file:
+        start = file.read(12)
+    ending = _BRANDS.get(start[4:], "")
+    if ending:
+        return f"is {ending[1:].upper()}, which this Pillow does not read; {PLUGINS[ending]}"
+    if start.startswith(b"\xff\xd8"):
+        return (
+            "cannot read this image (a JPEG of more than 8 bits, or damaged); save it with 8 bits"
+        )
+    return "cannot read this image (no format that Pillow reads); fetch or make the file again"
+
+
 def read_image(path: str, image_format: str = "RGB") -> np.ndarray:
     """H x W x 3 uint8, turned upright as its EXIF orientation says.
 
-    Grey, palette and CMYK images become colours, transparency is left out, and of 16 bits the
-    upper 8 count.
+    Grey, palette and CMYK images become colours, transparency is left out, of 12 and 16 bits the
+    upper 8 count, and of several pictures (an animation, pages) the first, with a warning.
 
     Args:
         path: any image that Pillow reads.
@@ -81,14 +130,49 @@ def upright_rgb(image: Image.Image, name: str) -> np.ndarray:
         name: for the message.
 
     Raises:
-        InputError: its values have no fixed range.
+        InputError: damaged, or its values have no fixed range.
     """
     _require_range(name, image)
-    image = ImageOps.exif_transpose(image)
-    if image.mode in _MODES_OF_16_BITS:
-        grey = np.asarray(image) >> 8
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    return np.asarray(image.convert("RGB"))
+    _warn_of_others(name, image)
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())  # of a TIFF
+    with _naming(name):
+        image = ImageOps.exif_transpose(image)
+        if image.mode in _MODES_OF_16_BITS:
+            grey = np.asarray(image) >> (4 if tuple(bits) == (12,) else 8)
+            return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        return np.asarray(image.convert("RGB"))
+
+
+def _warn_of_others(name: str, image: Image.Image) -> None:
+    # MPO is a camera's JPEG, which carries previews of itself.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        _warn_once("%s: holds several pictures; the first is taken", name)
+
+
+@functools.cache
+def _warn_once(message: str, name: str) -> None:
+    _logger.warning(message, name)
+
+
+def exif_orientation(path: str) -> int:
+    """How an image is to be turned, 1 to 8 as EXIF has it; 1: it stands upright.
+
+    Raises:
+        InputError: missing, or no image.
+    """
+    with _opened(path) as image:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
+def read_unturned(path: str) -> np.ndarray:
+    """H x W x 3 uint8, as :func:`read_image`, but as it is stored.
+
+    Raises:
+        InputError: what :func:`read_image` refuses.
+    """
+    with _opened(path) as image, _naming(path):
+        return np.asarray(image.convert("RGB"))
 
 
 def _require_range(path: str, image: Image.Image) -> None:
@@ -191,6 +275,7 @@ def check_image(path: str) -> tuple[int, int]:
     """
     with _opened(path) as image:
         _require_range(path, image)
+        _warn_of_others(path, image)
         width, height = image.size
         swapped = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_SWAPS_SIDES
         image.draft(None, (width // 8, height // 8))

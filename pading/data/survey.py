@@ -21,6 +21,7 @@ from pading.data.masks import (
     panoptic_ids,
     semantic_labels,
 )
+from pading.data.orientation import turned_in_secret
 from pading.data.scored_instances import check_scored_instances
 from pading.data.spec import DatasetSpec
 from pading.errors import InputError, Kind
@@ -100,6 +101,7 @@ def survey(name: str) -> Survey:
                 errors[kind].append(message)
             if not faults:
                 result.entries.append(entry)
+        turned = [said for said in pool.map(turned_in_secret, result.entries) if said]
     result.errors = {kind: errors[kind] for kind in _KINDS if errors[kind]}
     absent = [
         info.name
@@ -111,6 +113,7 @@ def survey(name: str) -> Survey:
     notes = {
         "categories of other names": names,
         "declared values that differ": differing,
+        "images that EXIF turns": turned,
         "empty": empty,
         "classes that never occur": absent,
         "images without a label map": _unlabelled(result.spec),

@@ -48,6 +48,11 @@ def check_device(device: str, processes: int = 1) -> None:
         raise InputError(
             f"MODEL.DEVICE is {device!r}; use 'cuda', 'cuda:1', ... or 'cpu'"
         ) from error
+    if wanted.type not in ("cpu", "cuda"):
+        raise InputError(
+            f"MODEL.DEVICE is {device!r}; pading runs on 'cpu' and on GPUs that PyTorch calls "
+            "'cuda': its own operator has no kernel for others"
+        )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"MODEL.DEVICE is {device!r}, but PyTorch sees no GPU; use MODEL.DEVICE cpu"

@@ -29,7 +29,12 @@ class Interruption:
     writes a checkpoint first. At any other time a signal stops the process at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, finishes: str = "this step, with a checkpoint") -> None:
+        """
+        Args:
+            finishes: what is still done while deferred, for the message.
+        """
+        self.finishes = finishes
         self.received = False
         self.deferred = False
 
@@ -64,4 +69,4 @@ class Interruption:
         if not self.deferred:
             logger.warning("%s: stopping", name)
             raise Interrupted
-        logger.warning("%s: stopping after this step, with a checkpoint", name)
+        logger.warning("%s: stopping after %s", name, self.finishes)

@@ -1,5 +1,6 @@
 """Prediction on image files: loading beside the model, writing beside it, one report in the end."""
 
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,12 +14,21 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pading.data.images import read_image
+from pading.data.batches import leave_signals_to_parent
+from pading.data.images import PLUGINS, read_image
+from pading.engine.interruption import Interrupted, Interruption
 from pading.errors import InputError
 from pading.files import look_alike
-from pading.prediction.writing import ImageWriter, Record, Source, collecting
+from pading.prediction.writing import (
+    ImageWriter,
+    Record,
+    Source,
+    collecting,
+    require_label_ids,
+)
 from pading.vocabulary.splits import ClassSplit
 
+_logger = logging.getLogger(__name__)
 # A process more is worth its start if it has so many images to write.
 _IMAGES_PER_WRITER = 16
 
@@ -58,6 +68,7 @@ def find_images(inputs: Sequence[str | Path]) -> tuple[list[Path], list[Path]]:
     """
     Image.init()
     readable = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    readable |= {*PLUGINS}  # where one is not installed, its image is named
     images: list[Path] = []
     others: list[Path] = []
     for path in map(Path, inputs):
@@ -113,27 +124,39 @@ def predict_files(
         what is wrong with the images that could not be read.
 
     Raises:
-        InputError: the output cannot be written.
+        InputError: the output cannot be written; a class id that label maps have no room for.
+        Interrupted: Ctrl-C or SIGTERM; the results of the images before it are complete.
     """
+    require_label_ids(predictor.split, predictor.tasks)
     sources = _name(images)
     loader = DataLoader(
         _ImageFiles([source.path for source in sources], predictor.prepare),
         batch_size=None,
         collate_fn=_unchanged,
         num_workers=min(workers, len(sources)),
+        worker_init_fn=leave_signals_to_parent,
     )
     write = ImageWriter(Path(output), predictor.split, min_score if overlays else None)
     writers = min(workers, len(sources) // _IMAGES_PER_WRITER)
     # Forked, as the loader's are, so that they start at once; they never touch the GPU.
-    pool = ProcessPoolExecutor(writers, get_context("fork")) if writers else None
+    pool = (
+        ProcessPoolExecutor(writers, get_context("fork"), leave_signals_to_parent, (0,))
+        if writers
+        else None
+    )
+    interruption = Interruption("this image; the results of those before it stay")
     unreadable: list[str] = []
     pending: deque[Future[Record]] = deque()
     with (
+        interruption.handled(),
         pool or nullcontext(),
         collecting(Path(output), predictor.split, predictor.tasks) as collection,
     ):
         bar = tqdm(loader, "predicting", unit=" images")
-        for source, (image, inputs, problem) in zip(sources, bar, strict=True):
+        interruption.deferred = True
+        for source, (image, inputs, problem) in zip(sources, bar, strict=False):
+            if interruption.received:
+                break
             if problem:
                 unreadable.append(problem)
                 continue
@@ -146,6 +169,14 @@ def predict_files(
                 collection.add(pending.popleft().result())
         for future in pending:
             collection.add(future.result())
+    if interruption.received:
+        _logger.warning(
+            "stopped: the results of %d of %d images are in %s; start it again for all of them",
+            len(collection),
+            len(sources),
+            output,
+        )
+        raise Interrupted
     return unreadable
 
 

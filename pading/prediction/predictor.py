@@ -73,6 +73,8 @@ def load(
     Raises:
         InputError: what of the weights or the configuration cannot work.
     """
+    pairs = dict(zip(overrides[::2], overrides[1::2], strict=False))
+    check_device(pairs.get("MODEL.DEVICE", "cpu"))
     if not config:
         return Predictor(*load_trained(weights, overrides))
     return Predictor(load_config(config, [*overrides, "MODEL.WEIGHTS", os.fspath(weights)]))
@@ -288,7 +290,12 @@ class Predictor:
         return raw
 
     def draw(
-        self, image: np.ndarray, prediction: Prediction, min_score: float = 0.3
+        self,
+        image: ImageLike,
+        prediction: Prediction,
+        min_score: float = 0.3,
+        channels: Channels = "RGB",
     ) -> dict[str, np.ndarray]:
-        """Pictures by task; see :func:`draw_prediction`."""
-        return draw_prediction(image, prediction, self.split, min_score)
+        """Pictures by task of an image as :meth:`predict` takes it; see :func:`draw_prediction`."""
+        pixels, _ = as_rgb(image, channels)
+        return draw_prediction(pixels, prediction, self.split, min_score)

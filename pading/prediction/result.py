@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pading.data.coco_formats import categories, coco_detections, panoptic_segments
+from pading.data.images import require_size
 from pading.errors import InputError
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
@@ -189,6 +190,9 @@ def draw_prediction(
 
     Returns:
         "panoptic", "instance", "semantic" -> H' x W' x 3, uint8, RGB.
+
+    Raises:
+        InputError: the prediction is of an image of another size.
     """
     from pading.visualize import (  # which needs more than an exported model does
         SegmentMap,
@@ -199,6 +203,8 @@ def draw_prediction(
     )
 
     size: tuple[int, int] = image.shape[:2]
+    if prediction.image is not None:
+        require_size("the image to draw on", size, prediction.image.shape[:2], "its prediction")
     maps = {}
     if prediction.panoptic is not None:
         segments = [

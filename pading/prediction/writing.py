@@ -1,7 +1,7 @@
 """The files of a prediction: those of each image, and those that all images have in common."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pading.data.coco_formats import categories, panoptic_png
+from pading.data.masks import MOST_CLASSES
 from pading.errors import InputError
 from pading.files import replacing, write_json
 from pading.prediction.result import Prediction, draw_prediction, finish
@@ -37,6 +38,21 @@ class Record:
     image: dict[str, Any]
     annotation: dict[str, Any] | None
     detections: list[dict[str, Any]] | None
+
+
+def require_label_ids(split: ClassSplit, tasks: Sequence[str]) -> None:
+    """Refuse semantic results of classes whose ids label maps have no room for.
+
+    Raises:
+        InputError: names the class.
+    """
+    largest = max(split.classes, key=lambda info: info.id)
+    if "semantic" in tasks and largest.id >= MOST_CLASSES:
+        raise InputError(
+            f"class split {split.name!r}: the class {largest.name!r} has the id {largest.id}, and "
+            f"the 16 bits of label maps leave room for 0 to {MOST_CLASSES - 1}; give it another "
+            "id, or leave semantic results out (MODEL.INFERENCE.SEMANTIC_ON False)"
+        )
 
 
 @contextmanager
@@ -127,6 +143,10 @@ class Collection:
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._images)
+
     def add(self, record: Record) -> None:
         """Take an image's record."""
         self._images.append(record.image)
@@ -189,6 +209,7 @@ def save_prediction(prediction: Prediction, folder: str | Path, min_score: float
     if prediction.image is None or prediction.split is None:
         raise InputError("this prediction has no image; Predictor.predict gives one that has")
     tasks = tuple(task for task in TASKS if getattr(prediction, task) is not None)
+    require_label_ids(prediction.split, tasks)
     source = Source(Path(prediction.name), prediction.name, prediction.name)
     folder = Path(folder)
     with collecting(folder, prediction.split, tasks) as collection:

@@ -17,12 +17,19 @@ _OPACITY, _HATCH_OPACITY = 0.55, 0.8
 _SMALL = 320
 # ...and are enlarged to at least this many.
 _LEGIBLE = 480
+# ...unless the longer one would be above this: 2 x 3000 would be enlarged 240 times.
+_LONGEST = 8000
 
 
 def enlargement(height: int, width: int) -> int:
-    """The whole factor by which a small image is enlarged to make room for labels; 1 for others."""
-    shorter = min(height, width)
-    return 1 if shorter >= _SMALL else math.ceil(_LEGIBLE / shorter)
+    """The whole factor by which a small image is enlarged to make room for labels; 1 for others.
+
+    The longer side of a thin one becomes no longer than 8000 pixels by it.
+    """
+    shorter, longer = sorted((height, width))
+    if shorter >= _SMALL:
+        return 1
+    return max(1, min(math.ceil(_LEGIBLE / shorter), _LONGEST // longer))
 
 
 def draw_segments(
@@ -40,7 +47,7 @@ def draw_segments(
         scale: factor by which the picture is enlarged before it is drawn on.
 
     Returns:
-        round(H scale) x round(W scale) x 3, uint8, RGB.
+        round(H scale) x round(W scale) x 3, each at least 1, uint8, RGB.
     """
     picture = resize(image, scale)
     height, width = picture.shape[:2]
@@ -93,7 +100,7 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     """H x W x 3 uint8, enlarged by ``scale``."""
     if scale == 1:
         return image
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 

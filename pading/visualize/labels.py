@@ -47,7 +47,8 @@ def draw_labels(
 
     taken: list[Box] = []
     step = max(1, math.ceil(max(canvas.size) / _GRID))
-    grid = places[step // 2 :: step, step // 2 :: step]
+    first, second = (min(step // 2, length - 1) for length in places.shape)
+    grid = places[first::step, second::step]
     for place in sorted(range(len(segments)), key=priority):
         info = split.classes[segments[place]["category_id"]]
         if areas[place] < (1 if info.unseen else size * size):

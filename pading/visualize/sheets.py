@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pading.files import replacing
+from pading.files import printable, replacing
 from pading.visualize.drawing import VOID_COLOUR, draw_segments, resize
 from pading.visualize.labels import INK, SEEN_COLOUR, UNSEEN_COLOUR, font, star_shape
 from pading.visualize.segments import SegmentMap
@@ -71,7 +71,7 @@ def write_sheet(
     top += 34
     for row, line, row_height in zip(rows, pictures, heights, strict=True):
         if caption:
-            draw.text((_GAP, top + 2), row.caption, fill=_FAINT, font=medium)
+            draw.text((_GAP, top + 2), printable(row.caption), fill=_FAINT, font=medium)
             top += caption
         for left, picture in zip(lefts, line, strict=True):
             sheet.paste(Image.fromarray(picture), (left, top))

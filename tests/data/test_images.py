@@ -1,79 +1,79 @@
-"""Label maps and panoptic PNGs: what is stored is read, or the file is refused by name."""
+"""Images as cameras, scanners and other tools write them."""
 
+import io
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
-from pading.data.images import read_label_map, read_panoptic_png
+from pading.data.images import check_image, read_image, upright_rgb
 from pading.errors import InputError
 
-_SIZE = (7, 9)  # no multiple of the pixels of a byte
+
+def _tiff_of_12_bits(values: np.ndarray) -> bytes:
+    """Two grey values in three bytes, as microscopes and scanners write them."""
+    pairs = values.reshape(-1, 2).astype(np.uint32)
+    packed = b"".join(int(a << 12 | b).to_bytes(3, "big") for a, b in pairs)
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
+    tags[279] = len(packed)
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + directory
 
 
-def write_grey_png(path: Path, values: np.ndarray, bits: int) -> None:
-    """A grey PNG of so many bits per pixel, which Pillow reads but does not write."""
-    header = struct.pack(">IIBBBBB", *values.shape[::-1], bits, 0, 0, 0, 0)
-    rows = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
-    lines = [b"\0" + np.packbits(row.reshape(-1)).tobytes() for row in rows]
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(lines))), (b"IEND", b""))
-    packed = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    ]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+def test_the_upper_8_of_12_bits(tmp_path: Path) -> None:
+    values = np.array([[0, 15, 16, 4095], [255, 256, 2048, 4080]])
+    path = tmp_path / "scan.tif"
+    path.write_bytes(_tiff_of_12_bits(values))
+    assert check_image(str(path)) == (2, 4)
+    np.testing.assert_array_equal(read_image(str(path))[..., 1], values >> 4)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_grey_of_few_bits_is_read_as_values(bits: int, seed: int, tmp_path: Path) -> None:
-    values = np.random.default_rng(seed).integers(0, 2**bits, _SIZE, dtype=np.uint8)
-    path = tmp_path / "map.png"
-    write_grey_png(path, values, bits)
-    found = read_label_map(str(path))
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, values)
+def test_the_first_of_several_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = (Image.new("RGB", (4, 2), colour) for colour in ("red", "blue"))
+    path = str(tmp_path / "moving.gif")
+    first.save(path, save_all=True, append_images=[second])
+    assert read_image(path)[0, 0].tolist() == [255, 0, 0]
+    check_image(path)
+    [record] = caplog.records
+    assert record.getMessage() == f"{path}: holds several pictures; the first is taken"
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_palettes_are_read_as_places(bits: int, seed: int, tmp_path: Path) -> None:
-    generator = np.random.default_rng(seed)
-    values = generator.integers(0, 2**bits, _SIZE, dtype=np.uint8)
-    image = Image.fromarray(values, mode="P")
-    image.putpalette(generator.integers(0, 256, 768, dtype=np.uint8).tobytes())
-    image.save(tmp_path / "map.png", bits=bits)
-    np.testing.assert_array_equal(read_label_map(str(tmp_path / "map.png")), values)
+@pytest.mark.skipif(not features.check("avif"), reason="a Pillow without AVIF")
+def test_avif(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "a.avif", quality=100)
+    assert read_image(str(tmp_path / "a.avif")).shape == (6, 8, 3)
 
 
-def test_16_bits(seed: int, tmp_path: Path) -> None:
-    values = np.random.default_rng(seed).integers(0, 2**16, _SIZE, dtype=np.uint16)
-    Image.fromarray(values).save(tmp_path / "map.png")
-    np.testing.assert_array_equal(read_label_map(str(tmp_path / "map.png")), values)
+def test_heic(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.heic")
+    assert read_image(str(tmp_path / "a.heic")).shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "BMP", "GIF"])
-def test_labels_are_png_whatever_the_name(kind: str, tmp_path: Path) -> None:
-    for mode, read in (("L", read_label_map), ("RGB", read_panoptic_png)):
-        path = tmp_path / f"{mode}.png"
-        Image.new(mode, _SIZE).save(path, format=kind)
-        with pytest.raises(InputError, match=rf"{mode}.png: is a {kind} file.* as a PNG"):
+@pytest.mark.parametrize(
+    ("start", "remedy"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0", "a.jpg: .*pip install pading.heic|cannot read"),
+        (b"\xff\xd8\xff\xe0\0\x10", "a.jpg: cannot read this image .a JPEG of more than 8 bits"),
+        (b"<html>", "a.jpg: cannot read this image .no format that Pillow reads"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, start: bytes, remedy: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(start + bytes(20))
+    for read in (read_image, check_image):
+        with pytest.raises(InputError, match=remedy):
             read(str(path))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_label_maps_have_one_channel(mode: str, tmp_path: Path) -> None:
-    Image.new(mode, _SIZE).save(tmp_path / "map.png")
-    with pytest.raises(InputError, match=rf"map.png: .*this image is {mode}; save it as a grey"):
-        read_label_map(str(tmp_path / "map.png"))
-
-
-def test_transparency_leaves_segments_as_they_are(seed: int, tmp_path: Path) -> None:
-    colours = np.random.default_rng(seed).integers(0, 256, (*_SIZE, 4), dtype=np.uint8)
-    Image.fromarray(colours).save(tmp_path / "segments.png")
-    found = read_panoptic_png(str(tmp_path / "segments.png"))
-    np.testing.assert_array_equal(found, colours[..., :3])
-    Image.fromarray(colours).quantize().save(tmp_path / "segments.png")
-    with pytest.raises(InputError, match=r"segments.png: .*the mode of this image is P"):
-        read_panoptic_png(str(tmp_path / "segments.png"))
+def test_a_damaged_image_of_pillow(tmp_path: Path, seed: int) -> None:
+    png = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(png, "PNG")
+    image = Image.open(io.BytesIO(png.getvalue()[:2000]))
+    with pytest.raises(InputError, match="photo: cannot read this image"):
+        upright_rgb(image, "photo")

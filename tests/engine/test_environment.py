@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pading.engine.environment import check_num_gpus, check_output_folder
+from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.errors import InputError
 
 
@@ -57,3 +57,9 @@ def test_output_folder_without_permission(tmp_path: Path) -> None:
 def test_output_folder_on_a_read_only_file_system() -> None:
     with pytest.raises(InputError, match="OUTPUT_DIR /proc/nothing: cannot write there"):
         check_output_folder("/proc/nothing")
+
+
+@pytest.mark.parametrize("device", ["mps", "mps:0", "xpu", "meta"])
+def test_devices_that_the_operator_has_no_kernel_for(device: str) -> None:
+    with pytest.raises(InputError, match=f"MODEL.DEVICE is '{device}'; pading runs on 'cpu'"):
+        check_device(device)

@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,15 @@ from panopticapi.utils import rgb2id
 from PIL import ExifTags, Image
 
 from pading import Predictor
+from pading.engine.interruption import Interrupted
 from pading.errors import InputError
 from pading.evaluation.panoptic_quality import read_annotations
+from pading.evaluation.pixel_scores import folder_labels
 from pading.files import read_json
 from pading.prediction import find_images, predict_files
 from pading.prediction import image_files as module
 from pading.prediction.writing import ImageWriter
+from pading.vocabulary.splits import ClassSplit
 
 
 @pytest.fixture
@@ -134,6 +138,69 @@ def test_an_interrupted_run_leaves_no_listing(
         predict_files(predictor, images, tmp_path / "output")
     left = contents(tmp_path / "output")
     assert not [name for name in left if name.endswith(".json") or "partial" in name]
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
+def test_what_is_finished_stays_when_it_is_stopped(
+    predictor: Predictor,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+    workers: int,
+) -> None:
+    monkeypatch.setattr(module, "_IMAGES_PER_WRITER", 2)
+    names = ("colour.png", "grey.png", "print.jpg", "turned.JPG")
+    infer, output = predictor.infer, tmp_path / "output"
+    calls: list[object] = []
+
+    def stopped(*inputs: object) -> object:
+        calls.append(inputs)
+        if len(calls) == 2:
+            signal.raise_signal(number)
+        return infer(*inputs)
+
+    monkeypatch.setattr(predictor, "infer", stopped)
+    with pytest.raises(Interrupted):
+        predict_files(predictor, [photographs / name for name in names], output, workers)
+    assert len(calls) == 2
+    for task in ("panoptic", "semantic"):
+        listed = read_json(output / f"{task}.json")["images"]
+        assert [image["file_name"] for image in listed] == [*names[:2]]
+        found = sorted(path.name for path in (output / task).iterdir())
+        assert found == ["colour.png", "grey.png"]
+    assert {d["image_id"] for d in read_json(output / "instance.json")} == {"colour", "grey"}
+    assert f"the results of 2 of 4 images are in {output}" in caplog.text
+
+
+def test_a_thin_image_stops_nothing(
+    predictor: Predictor, photographs: Path, tmp_path: Path
+) -> None:
+    thin = photographs / "thin.png"
+    Image.new("RGB", (2, 3000), "red").save(thin)
+    output = tmp_path / "output"
+    assert not predict_files(predictor, [thin, photographs / "colour.png"], output)
+    assert Image.open(output / "panoptic_overlays" / "thin.png").size == (4, 6000)
+    assert Image.open(output / "panoptic" / "thin.png").size == (2, 3000)
+
+
+@pytest.mark.parametrize(("largest", "fits"), [(65533, True), (65534, False), (70000, False)])
+def test_class_ids_that_label_maps_hold(
+    predictor: Predictor, photographs: Path, tmp_path: Path, largest: int, fits: bool
+) -> None:
+    classes = predictor.split.classes
+    predictor.split = ClassSplit("large", (*classes[:-1], replace(classes[-1], id=largest)))
+    images = [photographs / "colour.png"]
+    if not fits:
+        with pytest.raises(InputError, match=f"has the id {largest}, and the 16 bits of label"):
+            predict_files(predictor, images, tmp_path / "output")
+        assert not (tmp_path / "output").exists()
+        return
+    predict_files(predictor, images, tmp_path / "output")
+    labels = folder_labels(tmp_path / "output" / "semantic", predictor.split)["colour"]
+    ids = np.array([info.id for info in predictor.split.classes])
+    np.testing.assert_array_equal(ids[labels], predictor(images[0]).semantic)
 
 
 def test_a_full_disk_is_named(

@@ -12,7 +12,7 @@ from pading import Predictor
 from pading.data.mappers import SegmentationMapper
 from pading.errors import InputError
 from pading.prediction import predictor as module
-from pading.prediction.predictor import draw_prediction, finish
+from pading.prediction.predictor import draw_prediction, finish, load
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 MakeCfg = Callable[..., CfgNode]
@@ -196,3 +196,28 @@ def test_large_class_ids(split: ClassSplit, largest: int) -> None:
     found = finish({"semantic": np.array([[3, 1]])}, wide, np.zeros((1, 2, 3), np.uint8))
     assert found.semantic.dtype == np.uint16
     np.testing.assert_array_equal(found.semantic, [[largest, 7]])
+
+
+def test_draw_takes_what_is_predicted_on(
+    make_cfg: MakeCfg, image: np.ndarray, tmp_path: Path
+) -> None:
+    predictor = Predictor(make_cfg())
+    path = tmp_path / "photo.png"
+    Image.fromarray(image).save(path)
+    found = predictor(path)
+    expected = predictor.draw(image, found)
+    for same in (path, Image.open(path), torch.tensor(image), image / 255):
+        pictures = predictor.draw(same, found)
+        assert list(pictures) == ["panoptic", "instance", "semantic"]
+        for task, picture in pictures.items():
+            np.testing.assert_array_equal(picture, expected[task])
+    assert predictor.draw(image[..., 0], found)["panoptic"].shape == expected["panoptic"].shape
+    with pytest.raises(InputError, match="image to draw on: height x width is 47 x 64, but 48 x"):
+        predictor.draw(image[1:], found)
+    with pytest.raises(InputError, match="float64 is in .0, 1., but this one reaches"):
+        predictor.draw(image.astype(float), found)
+
+
+def test_a_device_without_kernels_is_refused_before_the_model_is_read() -> None:
+    with pytest.raises(InputError, match="MODEL.DEVICE is 'mps'; pading runs on"):
+        load("nowhere.pth", overrides=["MODEL.DEVICE", "mps"])

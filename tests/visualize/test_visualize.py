@@ -97,6 +97,18 @@ def test_sheet(image: np.ndarray, split: ClassSplit, tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["sheet.png"]
 
 
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (1, 1)])
+def test_thin_pictures(split: ClassSplit, tmp_path: Path, size: tuple[int, int]) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    segments = SegmentMap(np.ones(size, np.int32), [{"id": 1, "category_id": 2}])
+    scale = enlargement(*size)
+    assert draw_segments(image, segments, split, scale).shape == (*(n * scale for n in size), 3)
+    # Captions are names of files: of two lines, or in no encoding.
+    rows = [SheetRow(image, {"found": segments}, "a\nb\udce9.png")]
+    write_sheet(rows, split, tmp_path / "sheet.png", panel_width=100)
+    assert (tmp_path / "sheet.png").is_file()
+
+
 def test_small_pictures_are_enlarged_for_their_labels() -> None:
     sizes = {
         (128, 128): 4,
@@ -105,6 +117,9 @@ def test_small_pictures_are_enlarged_for_their_labels() -> None:
         (320, 320): 1,
         (3000, 4000): 1,
         (1, 1): 480,
+        (2, 1500): 5,
+        (3000, 2): 2,
+        (1, 9000): 1,
     }
     assert {size: enlargement(*size) for size in sizes} == sizes
 
