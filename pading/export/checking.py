@@ -46,11 +46,12 @@ def check(network: ExportedNetwork, run: Run, sizes: Sizes, tolerance: float, wh
     for place, multiples in enumerate(_SIZES):
         height, width = sizes.image or (multiples[0] * divisor, multiples[1] * divisor)
         shape = (sizes.batch or 1 + place % 2, 3, height, width)
-        images = torch.randn(shape, generator=random)
+        images = network.random_images(shape, random)
         wanted = network(images, *classes)
         found = run([images, *classes])
         for name, ours in wanted.items():
-            apart = np.abs(found[name] - ours.numpy()) / max(1.0, float(ours.abs().max()))
+            theirs, largest = found[name].astype(np.float32), float(ours.float().abs().max())
+            apart = np.abs(theirs - ours.float().numpy()) / max(1.0, largest)
             difference = float(np.quantile(apart, _SHARE))
             if not difference <= tolerance:
                 raise InputError(
