@@ -89,19 +89,19 @@ def panoptic_of_queries(
     chosen = (labels != nothing) & (best > score_threshold)
     probabilities = masks.sigmoid()
     inside = probabilities >= 0.5
+    numbers = torch.arange(queries)
     winner = (torch.where(chosen, best, -1.0)[:, None, None] * probabilities).argmax(0)
-    won = winner == torch.arange(queries)[:, None, None]
+    won = winner == numbers[:, None, None]
     areas, areas_won, visible = (x.flatten(1).sum(1) for x in (inside, won, won & inside))
     enough = areas_won.float() / areas.clamp_min(1).float() >= overlap_threshold
     kept = chosen & (visible > 0) & enough
     countable = torch.zeros(nothing + 1, dtype=torch.bool)
     countable[list(things)] = True
-    itself = torch.eye(queries, dtype=torch.bool)
     stuff = kept & ~countable[labels]
     # Segments of one stuff class are one: that of the first of its queries.
-    one = itself | ((labels[:, None] == labels) & stuff[:, None] & stuff)
+    one = (numbers[:, None] == numbers) | ((labels[:, None] == labels) & stuff[:, None] & stuff)
     first_of_segment = one.int().argmax(1)
-    begins = kept & (first_of_segment == torch.arange(queries))
+    begins = kept & (first_of_segment == numbers)
     segments = begins.long().cumsum(0)[first_of_segment] * kept
     at_pixel = inside.gather(0, winner[None])[0]
     return {
