@@ -50,6 +50,10 @@ class ExportedNetwork(nn.Module):
         """Images (B, 3, H, W) as :meth:`forward` takes them, to compare outputs on."""
         return torch.randn(*shape, generator=generator)
 
+    def compared(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What of the outputs is compared."""
+        return outputs
+
     def forward(self, images: Tensor, *classes: Tensor) -> dict[str, Tensor]:
         """
         Args:
