@@ -41,6 +41,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--opset", type=int, default=OPSET, help="of ONNX (%(default)s)")
     parser.add_argument("--compiled", action="store_true", help="a .pt2 of machine code")
     parser.add_argument(
+        "--results",
+        action="store_true",
+        help="the graph takes one image of pixels and gives results",
+    )
+    parser.add_argument(
         "--tolerance", type=float, default=TOLERANCE, help="of the check (%(default)s)"
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE")
@@ -57,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes=Sizes(args.batch, tuple(args.size) if args.size else None),
         opset=args.opset,
         compiled=args.compiled,
+        results=args.results,
         tolerance=args.tolerance,
     )
     print(

@@ -46,11 +46,13 @@ def check(network: ExportedNetwork, run: Run, sizes: Sizes, tolerance: float, wh
     for place, multiples in enumerate(_SIZES):
         height, width = sizes.image or (multiples[0] * divisor, multiples[1] * divisor)
         shape = (sizes.batch or 1 + place % 2, 3, height, width)
-        images = torch.randn(shape, generator=random)
-        wanted = network(images, *classes)
-        found = run([images, *classes])
+        images = network.random_images(shape, random)
+        wanted = network.compared(network(images, *classes))
+        given = run([images, *classes])
+        found = network.compared({n: torch.from_numpy(v) for n, v in given.items()})
         for name, ours in wanted.items():
-            apart = np.abs(found[name] - ours.numpy()) / max(1.0, float(ours.abs().max()))
+            largest = max(1.0, float(ours.float().abs().max()))
+            apart = (found[name].float() - ours.float()).abs().numpy() / largest
             difference = float(np.quantile(apart, _SHARE))
             if not difference <= tolerance:
                 raise InputError(

@@ -15,6 +15,7 @@ from pading.export.checking import TOLERANCE, check
 from pading.export.describing import described_tensors, description
 from pading.export.graph_files import compiled_file, onnx_file, program_file
 from pading.export.network import ExportedNetwork, Sizes, capture
+from pading.export.results_network import ResultsNetwork
 from pading.models.base import SegmentationModel
 from pading.runtime.description import written
 
@@ -38,6 +39,7 @@ def export_model(
     sizes: Sizes | None = None,
     opset: int = OPSET,
     compiled: bool = False,
+    results: bool = False,
     tolerance: float = TOLERANCE,
 ) -> Exported:
     """Write a model's network to a file, once its outputs are PyTorch's.
@@ -49,6 +51,8 @@ def export_model(
         sizes: what of batch and image is fixed; by default nothing.
         opset: of ONNX.
         compiled: a .pt2 of machine code for this kind of processor, without Python.
+        results: the graph takes one image of pixels and gives results, see
+            :class:`~pading.export.results_network.ResultsNetwork`; else the network's own outputs.
         tolerance: see :func:`pading.export.checking.check`.
 
     Raises:
@@ -60,15 +64,20 @@ def export_model(
         raise InputError(f"{path}: a model is exported to .onnx, or to .pt2 (compiled, too)")
     model = on_cpu(model)
     _check_sizes(sizes, model.image_divisor)
-    network = ExportedNetwork(model)
-    about = description(cfg, model, sizes, {"opset": opset} if path.suffix == ".onnx" else {})
+    network = ResultsNetwork(model) if results else ExportedNetwork(model)
+    if results:
+        sizes = Sizes(1, sizes.image)
+    graph: dict[str, Any] = {"gives": "results" if results else "outputs"}
+    if path.suffix == ".onnx":
+        graph["opset"] = opset
+    about = description(cfg, model, sizes, graph)
     entries = written(about, described_tensors(model))
     write: Callable[..., Any] = program_file
     if path.suffix == ".onnx":
         write = onnx_file
     elif compiled:
         write = compiled_file
-    program = capture(model, sizes)
+    program = capture(network, sizes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:

@@ -1,5 +1,6 @@
 """A system's network as a graph: torch.export, with classes as inputs and sizes as symbols."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,14 @@ class ExportedNetwork(nn.Module):
             for name in self.model.class_tensors
         }
 
+    def random_images(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Images (B, 3, H, W) as :meth:`forward` takes them, to compare outputs on."""
+        return torch.randn(*shape, generator=generator)
+
+    def compared(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What of the outputs is compared."""
+        return outputs
+
     def forward(self, images: Tensor, *classes: Tensor) -> dict[str, Tensor]:
         """
         Args:
@@ -72,17 +81,16 @@ def _inside(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def capture(model: SegmentationModel, sizes: Sizes) -> ExportedProgram:
-    """The graph of a model's network, in float32.
+def capture(network: ExportedNetwork, sizes: Sizes) -> ExportedProgram:
+    """The graph of a network, in float32.
 
     Its inputs are ``images`` and the model's class tensors, with any number of classes.
 
     Args:
-        model: in evaluation mode, on the CPU.
+        network: of a model in evaluation mode, on the CPU.
         sizes: what is fixed.
     """
-    wrapped = ExportedNetwork(model).eval()
-    divisor = model.image_divisor
+    divisor = network.model.image_divisor
     # An example that is unlike any other number of the model, so that none is taken for it, and has
     # several attention windows on either axis, since one would be taken for a constant.
     height, width = sizes.image or (9 * divisor, 13 * divisor)
@@ -92,13 +100,13 @@ def capture(model: SegmentationModel, sizes: Sizes) -> ExportedProgram:
         dynamic[0] = Dim("batch", min=1, max=1024)
     if sizes.image is None:
         dynamic |= {2: divisor * _side("rows"), 3: divisor * _side("columns")}
-    inputs = wrapped.class_inputs
+    inputs = network.class_inputs
     classes = [
         {0: Dim("outputs" if name.startswith("classifier") else "classes", min=2)}
         for name in inputs
     ]
     return torch.export.export(
-        wrapped,
+        network.eval(),
         (images, *inputs.values()),
         dynamic_shapes=(dynamic, tuple(classes)) if classes else (dynamic,),
         strict=False,

@@ -109,6 +109,11 @@ def read(entries: Mapping[str, str], where: str) -> Description:
     about = json.loads(entries[KEY])
     if about["format"] > FORMAT:
         raise InputError(f"{where}: written by a later version of pading; update this one")
+    if about.get("gives") == "results":
+        raise InputError(
+            f"{where}: this graph gives results itself; run it with onnxruntime (docs/export.md), "
+            "or export without --results"
+        )
     tensors = {}
     for name, shape in about["tensors"].items():
         numbers = np.frombuffer(base64.b64decode(entries[f"{KEY}.{name}"]), dtype="<f4")
