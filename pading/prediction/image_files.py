@@ -1,7 +1,8 @@
 """Prediction on image files: loading beside the model, writing beside it, one report in the end."""
 
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from multiprocessing import get_context
@@ -16,7 +17,8 @@ from tqdm import tqdm
 from pading.data.images import read_image
 from pading.errors import InputError
 from pading.files import look_alike
-from pading.prediction.writing import ImageWriter, Record, Source, collecting
+from pading.prediction.journal import Journal, identity_of
+from pading.prediction.writing import ImageWriter, Record, Source, collecting, remove_common
 from pading.vocabulary.splits import ClassSplit
 
 # A process more is worth its start if it has so many images to write.
@@ -85,6 +87,8 @@ def predict_files(
     workers: int = 0,
     overlays: bool = True,
     min_score: float = 0.3,
+    run: Mapping[str, Any] | None = None,
+    process: tuple[int, int] = (0, 1),
 ) -> list[str]:
     """Predict on image files and write results in COCO's formats.
 
@@ -108,44 +112,82 @@ def predict_files(
         workers: processes that load and, of many images, write; 0: this process does.
         overlays: whether to draw pictures.
         min_score: see :func:`~pading.prediction.predictor.draw_prediction`.
+        run: what the results depend on beside images and options; a run that was killed with the
+            same goes on where it stopped. None: it begins anew.
+        process: which of how many processes this is; each predicts its share of the images, and the
+            last one to finish writes the JSON files.
 
     Returns:
-        what is wrong with the images that could not be read.
+        what is wrong with the images that could not be read; in all but the last process, with
+        those of its share.
 
     Raises:
         InputError: the output cannot be written.
     """
     sources = _name(images)
+    names = [source.name for source in sources]
+    identity = identity_of(
+        run=time.time_ns() if run is None else run,
+        images=[str(source.path.absolute()) for source in sources],
+        options=(overlays, min_score, predictor.split.record(), predictor.tasks),
+    )
+    journal = Journal(Path(output), identity, *process)
+    if not journal.begin():
+        return []
+    remove_common(Path(output))
+    left = [sources[place] for place in journal.mine(names)]
+    own = _predict(predictor, left, Path(output), journal, workers, min_score if overlays else None)
+    with journal.finishing(names) as records:
+        if records is None:  # another process is at work yet, or has put all together
+            return own
+        unreadable = []
+        with collecting(Path(output), predictor.split, predictor.tasks) as collection:
+            for record, problem in records:
+                if record is None:
+                    unreadable.append(problem)
+                else:
+                    collection.add(record)
+    return unreadable
+
+
+def _predict(
+    predictor: PredictsImages,
+    sources: Sequence[Source],
+    output: Path,
+    journal: Journal,
+    workers: int,
+    min_score: float | None,
+) -> list[str]:
+    """Predict on images and note each in the journal; what is wrong with the unreadable ones."""
     loader = DataLoader(
         _ImageFiles([source.path for source in sources], predictor.prepare),
         batch_size=None,
         collate_fn=_unchanged,
         num_workers=min(workers, len(sources)),
     )
-    write = ImageWriter(Path(output), predictor.split, min_score if overlays else None)
+    write = ImageWriter(output, predictor.split, min_score)
     writers = min(workers, len(sources) // _IMAGES_PER_WRITER)
     # Forked, as the loader's are, so that they start at once; they never touch the GPU.
     pool = ProcessPoolExecutor(writers, get_context("fork")) if writers else None
     unreadable: list[str] = []
-    pending: deque[Future[Record]] = deque()
-    with (
-        pool or nullcontext(),
-        collecting(Path(output), predictor.split, predictor.tasks) as collection,
-    ):
+    pending: deque[tuple[str, Future[Record]]] = deque()
+    with pool or nullcontext():
         bar = tqdm(loader, "predicting", unit=" images")
         for source, (image, inputs, problem) in zip(sources, bar, strict=True):
             if problem:
                 unreadable.append(problem)
+                journal.add(source.name, None, problem)
                 continue
             raw = predictor.infer(inputs)
             if pool is None:
-                collection.add(write(source, image, raw))
+                journal.add(source.name, write(source, image, raw))
                 continue
-            pending.append(pool.submit(write, source, image, raw))
+            pending.append((source.name, pool.submit(write, source, image, raw)))
             while len(pending) > 2 * writers:
-                collection.add(pending.popleft().result())
-        for future in pending:
-            collection.add(future.result())
+                name, future = pending.popleft()
+                journal.add(name, future.result())
+        for name, future in pending:
+            journal.add(name, future.result())
     return unreadable
 
 

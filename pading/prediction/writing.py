@@ -155,15 +155,20 @@ class Collection:
                 self._instances.write(text)
 
 
+def remove_common(folder: Path) -> None:
+    """Remove the files that all images have in common, where there are any."""
+    with _naming(folder):
+        for name in (IMAGES_FILE, *(f"{task}.json" for task in TASKS)):
+            (folder / name).unlink(missing_ok=True)
+
+
 @contextmanager
 def collecting(folder: Path, split: ClassSplit, tasks: tuple[str, ...]) -> Iterator[Collection]:
     """Collect records; the files appear when the block succeeds.
 
     Those of an earlier run are removed first, so that where one stands it speaks of what is there.
     """
-    with _naming(folder):
-        for name in (IMAGES_FILE, *(f"{task}.json" for task in TASKS)):
-            (folder / name).unlink(missing_ok=True)
+    remove_common(folder)
     if "instance" not in tasks:
         collection = Collection(folder, split, None)
         yield collection
