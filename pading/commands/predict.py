@@ -50,6 +50,7 @@ from pading.engine.environment import check_output_folder
 from pading.errors import InputError, first_few
 from pading.prediction import Predictor, find_images, load, predict_files
 from pading.prediction.journal import local_rank, share
+from pading.prediction.writing import FORMS
 from pading.projects.layout import is_project, trained_weights
 from pading.runtime import OnnxPredictor
 from pading.runtime import load as load_exported
@@ -84,6 +85,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE_OR_ENCODER",
         help="of --classes: a file (.npz), minilm, openclip:MODEL:WEIGHTS or openclip:FOLDER; by "
         "default what the checkpoint records",
+    )
+    parser.add_argument(
+        "--format", nargs="+", choices=tuple(FORMS), default=[], help="also write these forms"
     )
     parser.add_argument("--no-overlays", action="store_true", help="draw no pictures")
     parser.add_argument(
@@ -149,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workers=workers,
         overlays=not args.no_overlays,
         min_score=args.min_score,
+        forms=args.format,
         run=run_of(args),
         process=process,
     )

@@ -87,6 +87,7 @@ def predict_files(
     workers: int = 0,
     overlays: bool = True,
     min_score: float = 0.3,
+    forms: Sequence[str] = (),
     run: Mapping[str, Any] | None = None,
     process: tuple[int, int] = (0, 1),
 ) -> list[str]:
@@ -112,6 +113,8 @@ def predict_files(
         workers: processes that load and, of many images, write; 0: this process does.
         overlays: whether to draw pictures.
         min_score: see :func:`~pading.prediction.predictor.draw_prediction`.
+        forms: further forms of the results, of :data:`~pading.prediction.writing.FORMS`; each has
+            a folder with a file for every image.
         run: what the results depend on beside images and options; a run that was killed with the
             same goes on where it stopped. None: it begins anew.
         process: which of how many processes this is; each predicts its share of the images, and the
@@ -129,14 +132,16 @@ def predict_files(
     identity = identity_of(
         run=time.time_ns() if run is None else run,
         images=[str(source.path.absolute()) for source in sources],
-        options=(overlays, min_score, predictor.split.record(), predictor.tasks),
+        options=(overlays, min_score, *forms, predictor.split.record(), predictor.tasks),
     )
     journal = Journal(Path(output), identity, *process)
     if not journal.begin():
         return []
     remove_common(Path(output))
     left = [sources[place] for place in journal.mine(names)]
-    own = _predict(predictor, left, Path(output), journal, workers, min_score if overlays else None)
+    drawn = min_score if overlays else None
+    write = ImageWriter(Path(output), predictor.split, drawn, tuple(forms))
+    own = _predict(predictor, left, write, journal, workers)
     with journal.finishing(names) as records:
         if records is None:  # another process is at work yet, or has put all together
             return own
@@ -153,10 +158,9 @@ def predict_files(
 def _predict(
     predictor: PredictsImages,
     sources: Sequence[Source],
-    output: Path,
+    write: ImageWriter,
     journal: Journal,
     workers: int,
-    min_score: float | None,
 ) -> list[str]:
     """Predict on images and note each in the journal; what is wrong with the unreadable ones."""
     loader = DataLoader(
@@ -165,7 +169,6 @@ def _predict(
         collate_fn=_unchanged,
         num_workers=min(workers, len(sources)),
     )
-    write = ImageWriter(output, predictor.split, min_score)
     writers = min(workers, len(sources) // _IMAGES_PER_WRITER)
     # Forked, as the loader's are, so that they start at once; they never touch the GPU.
     pool = ProcessPoolExecutor(writers, get_context("fork")) if writers else None

@@ -1,7 +1,7 @@
 """The files of a prediction: those of each image, and those that all images have in common."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,14 @@ from pading.vocabulary.splits import ClassSplit
 IMAGES_FILE = "images.json"
 """How the images are called: detections name them by their ids alone."""
 TASKS = ("panoptic", "instance", "semantic")
+
+
+FORMS: dict[str, Callable[[Prediction], tuple[str, Any]]] = {
+    "yolo": lambda found: (".txt", found.to_yolo()),
+    "label_maps": lambda found: (".png", found.to_label_map()),
+    "datumaro": lambda found: (".json", json.dumps(found.to_datumaro())),
+}
+"""Other forms that each image can be written in -> the file's ending and its content."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,13 @@ class ImageWriter:
         folder: of all results.
         split: the classes.
         min_score: see :func:`~pading.prediction.predictor.draw_prediction`; None: no pictures.
+        forms: of FORMS, written beside COCO's.
     """
 
     folder: Path
     split: ClassSplit
     min_score: float | None
+    forms: tuple[str, ...] = ()
 
     def __call__(self, source: Source, image: np.ndarray, raw: dict[str, Any]) -> Record:
         """
@@ -94,6 +104,14 @@ class ImageWriter:
             pictures = draw_prediction(found.image, found, self.split, self.min_score)
             for task, picture in pictures.items():
                 self._save(f"{task}_overlays", name, picture)
+        for form in self.forms:
+            ending, content = FORMS[form](found)
+            path = self.folder / form / f"{source.name}{ending}"
+            with _naming(self.folder), replacing(path) as temporary:
+                if isinstance(content, str):
+                    Path(temporary).write_text(content, encoding="utf-8")
+                else:
+                    Image.fromarray(content).save(temporary)
         return Record(
             {
                 "id": source.image_id,

@@ -158,3 +158,10 @@ def test_share(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_of_one_process(alone: dict[str, bytes]) -> None:
     panoptic = json.loads(alone["panoptic.json"])
     assert len(panoptic["images"]) == IMAGES
+
+
+def test_other_forms(command: list[str], tmp_path: Path, photographs: Path) -> None:
+    place = command.index("--no-overlays")
+    run([*command[:place], "--format", "yolo", "label_maps", *command[place:]], tmp_path)
+    for folder, ending in (("yolo", "txt"), ("label_maps", "png")):
+        assert len(list((tmp_path / folder).glob(f"*.{ending}"))) == IMAGES
