@@ -26,6 +26,9 @@ and a line says how many images were done:
 
     12 of 12 images: results in predictions
 
+Under torchrun or srun, each process does its share of the images, with the results of one; the last
+one to finish writes the JSON files. A run that was killed goes on when it is said again.
+
 Results have the size of their image, small pictures are enlarged. Running it again replaces the
 files of the same images. The exit status is 1 if an image could not be read; the others are done.
 
@@ -37,12 +40,17 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.engine.environment import check_output_folder
 from pading.errors import InputError, first_few
 from pading.prediction import Predictor, find_images, load, predict_files
+from pading.prediction.journal import local_rank, share
+from pading.prediction.writing import FORMS
 from pading.projects.layout import is_project, trained_weights
 from pading.runtime import OnnxPredictor
 from pading.runtime import load as load_exported
@@ -77,6 +85,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE_OR_ENCODER",
         help="of --classes: a file (.npz), minilm, openclip:MODEL:WEIGHTS or openclip:FOLDER; by "
         "default what the checkpoint records",
+    )
+    parser.add_argument(
+        "--format", nargs="+", choices=tuple(FORMS), default=[], help="also write these forms"
     )
     parser.add_argument("--no-overlays", action="store_true", help="draw no pictures")
     parser.add_argument(
@@ -120,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if others:
         print(f"passed over, as no images: {first_few([str(path) for path in others])}")
     check_output_folder(args.output, "--output")
+    process = share()
+    if process[1] > 1 and torch.cuda.is_available():
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     predictor: Predictor | OnnxPredictor
     workers = 0
     if args.weights and args.weights.endswith(_EXPORTED):
@@ -139,11 +153,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workers=workers,
         overlays=not args.no_overlays,
         min_score=args.min_score,
+        forms=args.format,
+        run=run_of(args),
+        process=process,
     )
     print(f"{len(images) - len(unreadable)} of {len(images)} images: results in {args.output}")
     if unreadable:
         print(*(f"error: {problem}" for problem in unreadable), sep="\n", file=sys.stderr)
         sys.exit(1)
+
+
+def run_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What results depend on; weights by the file's size and time, so that no new ones pass."""
+    pairs = dict(zip(args.overrides[::2], args.overrides[1::2], strict=False))
+    path = args.weights or pairs.get("MODEL.WEIGHTS", "")
+    file = Path(path)
+    stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else ()
+    told = {key: getattr(args, key) for key in ("weights", "config_file", "classes", "vectors")}
+    return {**told, "overrides": args.overrides, "file": stamp}
 
 
 def exported(args: argparse.Namespace) -> OnnxPredictor:

@@ -1,10 +1,12 @@
 """Prediction on image files: loading beside the model, writing beside it, one report in the end."""
 
 import logging
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +21,13 @@ from pading.data.images import PLUGINS, read_image
 from pading.engine.interruption import Interrupted, Interruption
 from pading.errors import InputError
 from pading.files import look_alike
+from pading.prediction.journal import Journal, identity_of
 from pading.prediction.writing import (
     ImageWriter,
     Record,
     Source,
     collecting,
+    remove_common,
     require_label_ids,
 )
 from pading.vocabulary.splits import ClassSplit
@@ -96,6 +100,9 @@ def predict_files(
     workers: int = 0,
     overlays: bool = True,
     min_score: float = 0.3,
+    forms: Sequence[str] = (),
+    run: Mapping[str, Any] | None = None,
+    process: tuple[int, int] = (0, 1),
 ) -> list[str]:
     """Predict on image files and write results in COCO's formats.
 
@@ -119,9 +126,16 @@ def predict_files(
         workers: processes that load and, of many images, write; 0: this process does.
         overlays: whether to draw pictures.
         min_score: see :func:`~pading.prediction.predictor.draw_prediction`.
+        forms: further forms of the results, of :data:`~pading.prediction.writing.FORMS`; each has
+            a folder with a file for every image.
+        run: what the results depend on beside images and options; a run that was killed with the
+            same goes on where it stopped. None: it begins anew.
+        process: which of how many processes this is; each predicts its share of the images, and the
+            last one to finish writes the JSON files.
 
     Returns:
-        what is wrong with the images that could not be read.
+        what is wrong with the images that could not be read; in all but the last process, with
+        those of its share.
 
     Raises:
         InputError: the output cannot be written; a class id that label maps have no room for.
@@ -129,6 +143,59 @@ def predict_files(
     """
     require_label_ids(predictor.split, predictor.tasks)
     sources = _name(images)
+    names = [source.name for source in sources]
+    identity = identity_of(
+        run=time.time_ns() if run is None else run,
+        images=[str(source.path.absolute()) for source in sources],
+        options=(overlays, min_score, *forms, predictor.split.record(), predictor.tasks),
+    )
+    journal = Journal(Path(output), identity, *process)
+    if not journal.begin():
+        return []
+    remove_common(Path(output))
+    left = [sources[place] for place in journal.mine(names)]
+    drawn = min_score if overlays else None
+    write = ImageWriter(Path(output), predictor.split, drawn, tuple(forms))
+    own, stopped = _predict(predictor, left, write, journal, workers)
+    put_together = partial(_put_together, Path(output), predictor)
+    if stopped:
+        if process[1] == 1:  # others may be at work yet
+            number = put_together(journal.so_far(names))[0]
+            message = "stopped: the results of %d of %d images are in %s; start it again for all"
+            _logger.warning(message, number, len(names), output)
+        raise Interrupted
+    with journal.finishing(names) as records:
+        # None: another process is at work yet, or has put all together
+        return own if records is None else put_together(records)[1]
+
+
+def _put_together(
+    output: Path, predictor: PredictsImages, records: Iterable[tuple[Record | None, str]]
+) -> tuple[int, list[str]]:
+    """Write what images have in common; how many there are, and what is wrong with the others."""
+    number, unreadable = 0, []
+    with collecting(output, predictor.split, predictor.tasks) as collection:
+        for record, problem in records:
+            if record is None:
+                unreadable.append(problem)
+            else:
+                collection.add(record)
+                number += 1
+    return number, unreadable
+
+
+def _predict(
+    predictor: PredictsImages,
+    sources: Sequence[Source],
+    write: ImageWriter,
+    journal: Journal,
+    workers: int,
+) -> tuple[list[str], bool]:
+    """Predict on images and note each in the journal.
+
+    Returns:
+        what is wrong with the unreadable ones, and whether it was stopped.
+    """
     loader = DataLoader(
         _ImageFiles([source.path for source in sources], predictor.prepare),
         batch_size=None,
@@ -136,7 +203,6 @@ def predict_files(
         num_workers=min(workers, len(sources)),
         worker_init_fn=leave_signals_to_parent,
     )
-    write = ImageWriter(Path(output), predictor.split, min_score if overlays else None)
     writers = min(workers, len(sources) // _IMAGES_PER_WRITER)
     # Forked, as the loader's are, so that they start at once; they never touch the GPU.
     pool = (
@@ -146,12 +212,8 @@ def predict_files(
     )
     interruption = Interruption("this image; the results of those before it stay")
     unreadable: list[str] = []
-    pending: deque[Future[Record]] = deque()
-    with (
-        interruption.handled(),
-        pool or nullcontext(),
-        collecting(Path(output), predictor.split, predictor.tasks) as collection,
-    ):
+    pending: deque[tuple[str, Future[Record]]] = deque()
+    with interruption.handled(), pool or nullcontext():
         bar = tqdm(loader, "predicting", unit=" images")
         interruption.deferred = True
         for source, (image, inputs, problem) in zip(sources, bar, strict=False):
@@ -159,25 +221,19 @@ def predict_files(
                 break
             if problem:
                 unreadable.append(problem)
+                journal.add(source.name, None, problem)
                 continue
             raw = predictor.infer(inputs)
             if pool is None:
-                collection.add(write(source, image, raw))
+                journal.add(source.name, write(source, image, raw))
                 continue
-            pending.append(pool.submit(write, source, image, raw))
+            pending.append((source.name, pool.submit(write, source, image, raw)))
             while len(pending) > 2 * writers:
-                collection.add(pending.popleft().result())
-        for future in pending:
-            collection.add(future.result())
-    if interruption.received:
-        _logger.warning(
-            "stopped: the results of %d of %d images are in %s; start it again for all of them",
-            len(collection),
-            len(sources),
-            output,
-        )
-        raise Interrupted
-    return unreadable
+                name, future = pending.popleft()
+                journal.add(name, future.result())
+        for name, future in pending:
+            journal.add(name, future.result())
+    return unreadable, interruption.received
 
 
 class _ImageFiles(Dataset):

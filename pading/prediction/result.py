@@ -11,6 +11,7 @@ from PIL import Image
 from pading.data.coco_formats import categories, coco_detections, panoptic_segments
 from pading.data.images import require_size
 from pading.errors import InputError
+from pading.prediction import result_formats
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 
@@ -115,6 +116,26 @@ class Prediction:
         from pading.prediction.writing import save_prediction  # which knows what a prediction is
 
         save_prediction(self, folder, min_score)
+
+    def to_yolo(self, min_score: float = 0.3) -> str:
+        """Lines of YOLO segmentation; instances that score less are left out, as below."""
+        return result_formats.to_yolo(self, min_score)
+
+    def to_label_map(self, min_score: float = 0.3) -> np.ndarray:
+        """H x W class ids; the largest value (255, or 65535) where nothing is."""
+        return result_formats.to_label_map(self, min_score)
+
+    def to_supervision(self, min_score: float = 0.3) -> Any:
+        """``supervision.Detections``; needs the package supervision."""
+        return result_formats.to_supervision(self, min_score)
+
+    def to_fiftyone(self, min_score: float = 0.3) -> Any:
+        """``fiftyone.Detections``; needs the package fiftyone."""
+        return result_formats.to_fiftyone(self, min_score)
+
+    def to_datumaro(self, min_score: float = 0.3) -> dict[str, Any]:
+        """An item of Datumaro's own format."""
+        return result_formats.to_datumaro(self, min_score)
 
     def to_coco(self) -> dict[str, Any]:
         """COCO's formats as dictionaries.

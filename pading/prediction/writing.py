@@ -1,7 +1,7 @@
 """The files of a prediction: those of each image, and those that all images have in common."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,14 @@ from pading.vocabulary.splits import ClassSplit
 IMAGES_FILE = "images.json"
 """How the images are called: detections name them by their ids alone."""
 TASKS = ("panoptic", "instance", "semantic")
+
+
+FORMS: dict[str, Callable[[Prediction], tuple[str, Any]]] = {
+    "yolo": lambda found: (".txt", found.to_yolo()),
+    "label_maps": lambda found: (".png", found.to_label_map()),
+    "datumaro": lambda found: (".json", json.dumps(found.to_datumaro())),
+}
+"""Other forms that each image can be written in -> the file's ending and its content."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,13 @@ class ImageWriter:
         folder: of all results.
         split: the classes.
         min_score: see :func:`~pading.prediction.predictor.draw_prediction`; None: no pictures.
+        forms: of FORMS, written beside COCO's.
     """
 
     folder: Path
     split: ClassSplit
     min_score: float | None
+    forms: tuple[str, ...] = ()
 
     def __call__(self, source: Source, image: np.ndarray, raw: dict[str, Any]) -> Record:
         """
@@ -110,6 +120,14 @@ class ImageWriter:
             pictures = draw_prediction(found.image, found, self.split, self.min_score)
             for task, picture in pictures.items():
                 self._save(f"{task}_overlays", name, picture)
+        for form in self.forms:
+            ending, content = FORMS[form](found)
+            path = self.folder / form / f"{source.name}{ending}"
+            with _naming(self.folder), replacing(path) as temporary:
+                if isinstance(content, str):
+                    Path(temporary).write_text(content, encoding="utf-8")
+                else:
+                    Image.fromarray(content).save(temporary)
         return Record(
             {
                 "id": source.image_id,
@@ -175,15 +193,20 @@ class Collection:
                 self._instances.write(text)
 
 
+def remove_common(folder: Path) -> None:
+    """Remove the files that all images have in common, where there are any."""
+    with _naming(folder):
+        for name in (IMAGES_FILE, *(f"{task}.json" for task in TASKS)):
+            (folder / name).unlink(missing_ok=True)
+
+
 @contextmanager
 def collecting(folder: Path, split: ClassSplit, tasks: tuple[str, ...]) -> Iterator[Collection]:
     """Collect records; the files appear when the block succeeds.
 
     Those of an earlier run are removed first, so that where one stands it speaks of what is there.
     """
-    with _naming(folder):
-        for name in (IMAGES_FILE, *(f"{task}.json" for task in TASKS)):
-            (folder / name).unlink(missing_ok=True)
+    remove_common(folder)
     if "instance" not in tasks:
         collection = Collection(folder, split, None)
         yield collection
