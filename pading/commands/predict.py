@@ -26,6 +26,9 @@ and a line says how many images were done:
 
     12 of 12 images: results in predictions
 
+A film (--input film.mp4) gives one JSON file of its frames, and the film with overlays; segments
+keep their id from frame to frame by overlap and class.
+
 Under torchrun or srun, each process does its share of the images, with the results of one; the last
 one to finish writes the JSON files. A run that was killed goes on when it is said again.
 
@@ -57,6 +60,7 @@ from pading.runtime import load as load_exported
 
 _EXPORTED = ".onnx"
 _WEIGHTS = (".pth", ".safetensors", ".pkl", _EXPORTED)
+FILM_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 _KEY = re.compile(r"(MODEL|DATASETS|INPUT|TEST|DATALOADER)\.")
 
 
@@ -127,6 +131,9 @@ def with_weights(arguments: Sequence[str] | None) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
+    if any(path.suffix.lower() in FILM_ENDINGS for path in args.input):
+        predict_films(args)
+        return
     images, others = find_images(args.input)
     if others:
         print(f"passed over, as no images: {first_few([str(path) for path in others])}")
@@ -161,6 +168,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unreadable:
         print(*(f"error: {problem}" for problem in unreadable), sep="\n", file=sys.stderr)
         sys.exit(1)
+
+
+def predict_films(args: argparse.Namespace) -> None:
+    """Each film by itself: a JSON file and the film with overlays."""
+    from pading.prediction.films import predict_film  # which loads OpenCV
+
+    others = [path for path in args.input if path.suffix.lower() not in FILM_ENDINGS]
+    if others or not args.weights or args.weights.endswith(_EXPORTED):
+        what = f"{others[0]} is none" if others else "give a checkpoint or a project"
+        raise InputError(f"--input: films are predicted on by themselves; {what}")
+    check_output_folder(args.output, "--output")
+    predictor = load(args.weights, args.config_file or "", args.overrides)
+    if args.classes:
+        predictor = predictor.with_classes(args.classes, args.vectors)
+    for path in args.input:
+        frames, ids = predict_film(predictor, path, args.output, args.min_score)
+        print(f"{path}: {frames} frames, {ids} segments; {args.output / path.stem}.json and .mp4")
 
 
 def run_of(args: argparse.Namespace) -> dict[str, Any]:
