@@ -2,12 +2,17 @@
 """Time LSeg beside the published network: equal weights, equal outputs, one process, on the CPU.
 
     LSEG_CHECKOUT=lang-seg python tools/benchmark_lseg.py
+    python tools/benchmark_lseg.py --budgets 64 512 100000 --labels 150 1000 --sizes 960x720
 
 LSEG_CHECKOUT is a checkout of the published code that runs on the CPU: it loads CLIP there, casts
 nothing to float16, takes no weights from the network, and its imports (``clip``) are found in it or
 installed. Weights are random. Both take turns; printed are medians in seconds, the resident memory
 (MiB) that a pass needs beside the weights, and how far the logits differ. Images whose sides are no
 multiples of 32, which the published network does not take, are padded to some for both.
+
+With --budgets it is ours alone, from an image to the class of every pixel, with these values of
+MODEL.INFERENCE.MEMORY: seconds, MiB, and which share of the pixels has the class that it has with
+the last of them.
 """
 
 import argparse
@@ -16,7 +21,8 @@ import os
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,7 @@ from pading.checkpoint.published_names import usable
 from pading.errors import InputError, exit_on_input_error
 from pading.models.lseg.lseg import LSeg
 from pading.models.registry import build_model
+from pading.structures import pixel_classes
 from pading.vocabulary.splits import ClassInfo, ClassSplit
 
 _VARIABLE = "LSEG_CHECKOUT"
@@ -51,6 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=list(_SIZES), metavar="WIDTHxHEIGHT")
     parser.add_argument("--labels", nargs="+", type=int, default=list(_LABELS), metavar="K")
     parser.add_argument("--repeats", type=int, default=3, help="of each network (%(default)s)")
+    parser.add_argument("--budgets", nargs="+", type=int, metavar="MIB", help="of the label maps")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
     if args.repeats < 1 or min(args.labels) < 1:
@@ -60,6 +68,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.budgets:
+        print("\n".join(json.dumps(row) for row in compare_budgets(args)))
+        return
     published = published_network([f"label {i}" for i in range(max(args.labels))])
     ours = network_of(published.state_dict())
     rows = []
@@ -76,6 +87,7 @@ def main() -> None:
                 "ours": lambda x, text=text: ours.logits(x, text),
             }
             rows.append({"size": size, "labels": count, **compare(networks, image, args.repeats)})
+            print(json.dumps(rows[-1]), file=sys.stderr)
     about = {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}
     print(json.dumps(about, indent=1) if args.json else table(rows, torch.get_num_threads()))
 
@@ -104,6 +116,31 @@ def compare(networks: dict[str, Network], image: Tensor, repeats: int) -> dict[s
     found: dict[str, Any] = {name: statistics.median(taken) for name, taken in seconds.items()}
     peaks = {f"{name}_mib": statistics.median(used) for name, used in memory.items()}
     return {**found, **peaks, "difference": difference}
+
+
+@torch.inference_mode()
+def compare_budgets(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Seconds and MiB of results of many labels, by what their maps may take."""
+    model = fresh_network()
+    for size in args.sizes:
+        width, height = map(int, size.split("x"))
+        image = {"image": torch.randint(256, (3, height, width), dtype=torch.uint8)}
+        for count in args.labels:
+            classes = tuple(ClassInfo(i, f"label {i}", True, False) for i in range(count))
+            asked = model.with_vocabulary(ClassSplit("any", classes), torch.randn(count, 512))
+            usual = None
+            for budget in reversed(args.budgets):
+                asked.inference = replace(asked.inference, memory=budget * 2**20)
+                asked([image])  # threads, code
+                _CLEAR.write_text("5", encoding="ascii")
+                before, start = resident("VmRSS"), now(_CPU)
+                [output] = asked([image])
+                seconds, used = now(_CPU) - start, (resident("VmHWM") - before) / 2**20
+                labels = pixel_classes(output).labels
+                usual = labels if usual is None else usual
+                same = float((labels == usual).float().mean())
+                row = {"size": size, "labels": count, "budget": budget, "seconds": seconds}
+                yield {**row, "mib": round(used), "same": same}
 
 
 def resident(field: str) -> int:
@@ -152,12 +189,18 @@ def unit_texts(published: Any, labels: Sequence[str]) -> Tensor:
 
 def network_of(weights: dict[str, Tensor]) -> LSeg:
     """Ours with the published network's weights, through the names of its checkpoints."""
+    model = fresh_network()
+    check_fit(model, weights)
+    model.load_state_dict(usable(model.published_names.to_ours(weights)), strict=False)
+    return model
+
+
+def fresh_network() -> LSeg:
+    """Ours in the published size, for one label."""
     cfg = load_config("lseg/base", ["MODEL.DEVICE", "cpu"])
     split = ClassSplit("any", (ClassInfo(0, "any", isthing=False, unseen=False),))
     model = build_model(cfg, split, torch.ones(1, 512))
     assert isinstance(model, LSeg)
-    check_fit(model, weights)
-    model.load_state_dict(usable(model.published_names.to_ours(weights)), strict=False)
     return model.eval()
 
 
