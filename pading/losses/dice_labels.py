@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pading.layers.bilinear import Bilinear
+from pading.layers.resizing_matrices import Bilinear
 
 
 def present_pairs(labels: Tensor, num_classes: int) -> Tensor:

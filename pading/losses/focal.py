@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from pading.layers.bilinear import Bilinear
+from pading.layers.resizing_matrices import Bilinear
 
 # Numbers that are worked on at once: what a processor's cache holds, and what keeps a GPU busy.
 _AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 25}

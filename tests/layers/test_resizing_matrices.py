@@ -1,10 +1,10 @@
-"""pading.layers.bilinear: the numbers of F.interpolate, and their gradient."""
+"""pading.layers.resizing_matrices: the numbers of F.interpolate, and their gradient."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from pading.layers.bilinear import Bilinear
+from pading.layers.resizing_matrices import Bilinear
 
 
 @pytest.mark.parametrize("target", [(3, 4), (7, 4), (3, 9), (11, 6), (2, 3)])
