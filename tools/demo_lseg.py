@@ -10,21 +10,12 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
 from demo import only, run, scores_of, write_results
-from PIL import Image
+from semantic_scenes import draw_scenes, random_vectors
 
-from pading import load
-from pading.data.catalogue import DATASETS, datasets_root
-from pading.data.ground_truth import LOADERS
-from pading.data.masks import semantic_labels
-from pading.data.spec import DatasetSpec
+from pading.data.catalogue import DATASETS
 from pading.errors import exit_on_input_error
 from pading.evaluation.tables import comparison_table
-from pading.visualize import SheetRow, segments_of_labels, write_sheet
-from pading.vocabulary.class_vectors import ClassVectors
-from pading.vocabulary.splits import load_split
 
 _TOOLS = Path(__file__).parent
 _CONFIG = _TOOLS.parent / "configs" / "shapes" / "semantic" / "LSeg.yaml"
@@ -61,7 +52,7 @@ def main() -> None:
         "after training": scores_of(trained.parent, truth),
     }
     if args.control:
-        vectors = random_vectors(args.output / "random_vectors.npz", args.seed, truth)
+        vectors = random_vectors(args.output / "random_vectors.npz", args.seed, truth, width=384)
         run(*train, *settings, args.output / "control", "MODEL.CLASS_VECTORS", vectors)
         runs["random vectors"] = scores_of(args.output / "control", truth)
 
@@ -70,38 +61,9 @@ def main() -> None:
     shown = {name: only(scores[_TASK], _SHOWN) for name, scores in runs.items()}
     print(f"\n{truth.name}, per cent:\n\n{comparison_table(shown)}\n\nresults   {results}")
     picture = args.output / "scenes.png"
-    draw_scenes(trained, truth, picture, args.scenes)
+    title = "Shapes with LSeg: unseen classes by their names alone"
+    draw_scenes({"prediction": trained}, truth, picture, args.scenes, title)
     print(f"pictures  {picture}\nmodel     {trained}\nfinished in {minutes:.1f} minutes")
-
-
-def random_vectors(path: Path, seed: int, truth: DatasetSpec) -> Path:
-    """Vectors of the classes that mean nothing, as long as those that do."""
-    split = load_split(truth.split)
-    drawn = torch.randn(split.num_classes, 384, generator=torch.Generator().manual_seed(seed))
-    ClassVectors(split.names, drawn.numpy(), f"random, seed {seed}").save(path)
-    return path
-
-
-def draw_scenes(trained: Path, spec: DatasetSpec, path: Path, count: int) -> None:
-    """A sheet of the validation scenes with the most pixels of unseen classes."""
-    predictor, split = load(trained), load_split(spec.split)
-    entries = LOADERS[spec.task](spec.under(datasets_root()), split)
-    labels = {entry["file_name"]: semantic_labels(entry) for entry in entries}
-
-    def unseen_pixels(name: str) -> int:
-        return int(np.isin(labels[name], split.unseen).sum())
-
-    places = np.zeros(max(split.contiguous_id) + 1, dtype=np.uint8)
-    for class_id, label in split.contiguous_id.items():
-        places[class_id] = label
-    rows = []
-    for name in sorted(labels, key=unseen_pixels, reverse=True)[:count]:
-        image = np.asarray(Image.open(name).convert("RGB"))
-        found = places[predictor.predict(image).semantic]
-        panels = {"ground truth": labels[name], "prediction": found}
-        maps = {heading: segments_of_labels(values) for heading, values in panels.items()}
-        rows.append(SheetRow(image, maps))
-    write_sheet(rows, split, path, title="Shapes with LSeg: unseen classes by their names alone")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import shapes_clip
-import torch
 from demo import only, run, scores_of, write_results
+from semantic_scenes import draw_scenes, random_vectors
 
 from pading.config import load_config
 from pading.data.catalogue import DATASETS
@@ -21,7 +21,6 @@ from pading.data.shapes.generation import ShapesSettings, generate
 from pading.errors import exit_on_input_error
 from pading.evaluation.tables import comparison_table
 from pading.files import write_json
-from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
 from pading.vocabulary.splits import load_split
 
 _TOOLS = Path(__file__).parent
@@ -36,6 +35,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=Path("output/demo_zegclip"))
     parser.add_argument("--seed", type=int, default=1, help="of all trainings")
+    parser.add_argument("--scenes", type=int, default=8, help="validation scenes to draw")
     parser.add_argument("--control", action="store_true", help="train with random vectors as well")
     parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every training")
     return parser.parse_args()
@@ -66,7 +66,8 @@ def main() -> None:
     )
     runs = {name: scores_of(output / name, truth) for name in ("inductive", "transductive")}
     if args.control:
-        drawn = random_vectors(clip / "texts.npz", output / "random_vectors.npz", args.seed)
+        width = shapes_clip.SHAPE.embed_dim
+        drawn = random_vectors(output / "random_vectors.npz", args.seed, truth, width)
         control = ("MODEL.CLASS_VECTORS", drawn, "OUTPUT_DIR", output / "control")
         run(*train, *weights, *settings, *control)
         runs["random vectors"] = scores_of(output / "control", truth)
@@ -75,7 +76,12 @@ def main() -> None:
     results = write_results(output / "results.json", runs, minutes)
     shown = {name: only(scores["sem_seg"], ("mIoU", "accuracy")) for name, scores in runs.items()}
     print(f"\n{truth.name}, per cent:\n\n{comparison_table(shown)}\n\nresults   {results}")
-    print(f"model     {inductive / 'model_final.pth'}\nfinished in {minutes:.1f} minutes")
+    trained = {name: output / name / "model_final.pth" for name in ("inductive", "transductive")}
+    picture = output / "scenes.png"
+    title = "Shapes with ZegCLIP: unseen classes by their names, and by self-training"
+    draw_scenes(trained, truth, picture, args.scenes, title)
+    print(f"pictures  {picture}\nmodel     {trained['inductive']}")
+    print(f"finished in {minutes:.1f} minutes")
 
 
 def mixed_scenes(output: Path) -> Path:
@@ -93,14 +99,6 @@ def mixed_scenes(output: Path) -> Path:
     }
     write_json(file, [spec])
     return file
-
-
-def random_vectors(like: Path, path: Path, seed: int) -> Path:
-    """Vectors of the same classes that mean nothing."""
-    known = read_class_vectors(like)
-    drawn = torch.randn(known.vectors.shape, generator=torch.Generator().manual_seed(seed))
-    ClassVectors(known.names, drawn.numpy(), f"random, seed {seed}").save(path)
-    return path
 
 
 if __name__ == "__main__":

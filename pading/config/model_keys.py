@@ -264,6 +264,13 @@ MODEL_KEYS = (
         "Per-pixel systems: stride of the windows, down and across; []: that of the window.",
     ),
     Key(
+        "MODEL.INFERENCE.WINDOW_BATCH",
+        4,
+        COUNT,
+        "Per-pixel systems: windows that go through the network together, of one image or of "
+        "several; fewer need less memory.",
+    ),
+    Key(
         "MODEL.INFERENCE.SCALES",
         [1.0],
         list_of(POSITIVE),

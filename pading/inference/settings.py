@@ -22,6 +22,7 @@ class InferenceSettings:
         seen_bias: taken off the scores of seen classes.
         window: height and width of sliding windows; None: the whole image at once.
         stride: of the windows.
+        window_batch: windows that are looked at together.
         scales: sizes at which an image is looked at, relative to its own.
         flip: look at the mirrored image as well.
         memory: bytes that maps of all classes may take at full size.
@@ -36,6 +37,7 @@ class InferenceSettings:
     seen_bias: float = 0.0
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
+    window_batch: int = 4
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     memory: int = 512 * 2**20
@@ -59,6 +61,7 @@ class InferenceSettings:
             seen_bias=inference.SEEN_BIAS,
             window=window or None,
             stride=stride or None,
+            window_batch=inference.WINDOW_BATCH,
             scales=tuple(inference.SCALES),
             flip=inference.FLIP,
             memory=inference.MEMORY * 2**20,

@@ -1,4 +1,4 @@
-"""Looking at an image more than once: at several scales, mirrored, by windows."""
+"""Looking at images more than once: at several scales, mirrored, by windows."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,29 +12,29 @@ from pading.inference.windows import Scores, at_size, windowed
 
 def at_sizes(
     scores: Scores,
-    image: Tensor,
+    images: Tensor,
     sizes: Sequence[tuple[int, int]],
     align_corners: bool = False,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """Raw scores of an image that is looked at in several sizes.
+    """Raw scores of images that are looked at in several sizes.
 
     Args:
-        scores: (1, 3, h, w) to raw scores (1, K, ., .), which are enlarged to the image's size.
-        image: (1, 3, H, W), normalised.
+        scores: (B, 3, h, w) to raw scores (B, K, ., .), which are enlarged to the images' size.
+        images: (B, 3, H, W), normalised.
         sizes: heights and widths.
-        align_corners: of the resizing, of the image and of the scores.
+        align_corners: of the resizing, of the images and of the scores.
         reduction: what is given of the scores at all sizes.
 
     Returns:
-        (1, K, H, W) in float32.
+        (B, K, H, W) in float32.
     """
-    own = (image.shape[-2], image.shape[-1])
+    own = (images.shape[-2], images.shape[-1])
     views = []
     for size in sizes:
-        view = image
+        view = images
         if size != own:
-            view = F.interpolate(image, size, mode="bilinear", align_corners=align_corners)
+            view = F.interpolate(images, size, mode="bilinear", align_corners=align_corners)
         views.append(at_size(scores(view), own, align_corners))
     total = sum(views[1:], views[0])
     return total / len(views) if reduction == "mean" else total
@@ -50,27 +50,28 @@ def with_mirrored(scores: Scores, reduction: Literal["mean", "sum"] = "mean") ->
     return both
 
 
-def look_at(scores: Scores, image: Tensor, settings: InferenceSettings) -> Tensor:
-    """Class scores of an image, the mean over all views that are asked for.
+def look_at(scores: Scores, images: Tensor, settings: InferenceSettings) -> Tensor:
+    """Class scores of images of one size, the mean over all views that are asked for.
 
     Args:
         scores: (B, 3, H, W) to raw scores (B, K, h, w).
-        image: (1, 3, H, W), normalised.
-        settings: scales, flip, window and stride are read.
+        images: (B, 3, H, W), normalised.
+        settings: scales, flip, window, stride and window_batch are read.
 
     Returns:
-        (1, K, h, w): what ``scores`` gives where there is one view; else (1, K, H, W) in float32.
+        (B, K, h, w): what ``scores`` gives where there is one view; else (B, K, H, W) in float32.
     """
 
     def by_windows(view: Tensor) -> Tensor:
         if settings.window is None:
             return scores(view)
-        return windowed(scores, view, settings.window, settings.stride or settings.window)
+        stride = settings.stride or settings.window
+        return windowed(scores, view, settings.window, stride, settings.window_batch)
 
     if settings.scales == (1.0,) and not settings.flip:
-        return by_windows(image)
-    height, width = image.shape[-2:]
+        return by_windows(images)
+    height, width = images.shape[-2:]
     sizes = [
         (max(1, round(height * scale)), max(1, round(width * scale))) for scale in settings.scales
     ]
-    return at_sizes(with_mirrored(by_windows) if settings.flip else by_windows, image, sizes)
+    return at_sizes(with_mirrored(by_windows) if settings.flip else by_windows, images, sizes)

@@ -18,20 +18,20 @@ Border = Literal["shift", "pad"]
 
 def windowed(
     scores: Scores,
-    image: Tensor,
+    images: Tensor,
     window: tuple[int, int],
     stride: tuple[int, int],
     batch: int = 4,
     border: Border = "shift",
     fill: Tensor | None = None,
 ) -> Tensor:
-    """Scores of an image by windows, averaged where they overlap.
+    """Scores of images by windows, averaged where they overlap.
 
     Args:
         scores: of windows that are all of one size; their score maps are enlarged to it.
-        image: (1, 3, H, W).
+        images: (B, 3, H, W).
         window, stride: height and width, in pixels.
-        batch: windows that are looked at together.
+        batch: windows that are looked at together, of one image or of several.
         border: "shift": the last window of each axis is shifted inward, so that every window is
             whole, as in mmsegmentation; an image that is smaller than the window is one window of
             its own size. "pad": it is cut at the border and padded right and below to the window's
@@ -39,27 +39,29 @@ def windowed(
         fill: (3,), what windows are padded with; None: 0, the mean colour of normalised images.
 
     Returns:
-        (1, K, H, W) in float32.
+        (B, K, H, W) in float32.
     """
-    height, width = image.shape[-2:]
+    height, width = images.shape[-2:]
     size = window if border == "pad" else (min(window[0], height), min(window[1], width))
     places = [
-        (top, left)
+        (number, top, left)
+        for number in range(len(images))
         for top in _starts(height, size[0], stride[0], border)
         for left in _starts(width, size[1], stride[1], border)
     ]
     total = torch.zeros(())
-    hits = image.new_zeros(height, width)
+    hits = images.new_zeros(height, width)  # of every image
     for first in range(0, len(places), batch):
         group = places[first : first + batch]
-        pieces = torch.cat([_piece(image, place, size, fill) for place in group])
+        pieces = torch.cat([_piece(images, place, size, fill) for place in group])
         found = at_size(scores(pieces), size)
         if not total.dim():
-            total = found.new_zeros(1, found.shape[1], height, width)
-        for piece, (top, left) in zip(found, group, strict=True):
-            inside = total[0, :, top : top + size[0], left : left + size[1]]
+            total = found.new_zeros(len(images), found.shape[1], height, width)
+        for piece, (number, top, left) in zip(found, group, strict=True):
+            inside = total[number, :, top : top + size[0], left : left + size[1]]
             inside += piece[:, : inside.shape[1], : inside.shape[2]]
-            hits[top : top + size[0], left : left + size[1]] += 1
+            if number == 0:
+                hits[top : top + size[0], left : left + size[1]] += 1
     return total / hits
 
 
@@ -71,11 +73,11 @@ def at_size(scores: Tensor, size: tuple[int, int], align_corners: bool = False) 
 
 
 def _piece(
-    image: Tensor, place: tuple[int, int], size: tuple[int, int], fill: Tensor | None
+    images: Tensor, place: tuple[int, int, int], size: tuple[int, int], fill: Tensor | None
 ) -> Tensor:
     """The window (1, 3, h, w) at a place, padded to its size where it reaches beyond the image."""
-    top, left = place
-    piece = image[..., top : top + size[0], left : left + size[1]]
+    number, top, left = place
+    piece = images[number : number + 1, :, top : top + size[0], left : left + size[1]]
     height, width = piece.shape[-2:]
     if (height, width) == size:
         return piece

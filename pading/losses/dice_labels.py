@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from pading.layers.resizing_matrices import Bilinear
+
 
 def present_pairs(labels: Tensor, num_classes: int) -> Tensor:
     """(P, 2) image and class of every class that an image shows.
@@ -17,12 +19,12 @@ def present_pairs(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def dice_label_loss(
-    logits: Tensor, labels: Tensor, pairs: Tensor, counted: Tensor | None = None
+    masks: Tensor, labels: Tensor, pairs: Tensor, counted: Tensor | None = None
 ) -> Tensor:
     """1 - (2 sum p y + 1) / (sum p + sum y + 1), summed over pairs.
 
     Args:
-        logits: (B, K, H, W).
+        masks: (B, K, h, w) logits; those of pairs are enlarged bilinearly to the labels' size.
         labels: (B, H, W) int64.
         pairs: (P, 2), of :func:`present_pairs`.
         counted: (B, H, W) bool, pixels that count; None: all.
@@ -31,7 +33,9 @@ def dice_label_loss(
         the sum; 0 without pairs.
     """
     image, number = pairs.unbind(1)
-    chance = logits[image, number].sigmoid()
+    height, width = labels.shape[-2:]
+    resized = Bilinear((masks.shape[-2], masks.shape[-1]), (height, width), masks)
+    chance = resized(masks[image, number]).sigmoid()
     wanted = labels[image] == number[:, None, None]
     if counted is not None:
         chance = chance * counted[image]

@@ -101,18 +101,28 @@ class PixelClassifier(SegmentationModel):
         return {"loss_pixels": pixel_cross_entropy(scores, label_rows(targets, seen))}
 
     def look(self, batch: list[dict]) -> list[tuple[Looked, ImageSizes]]:
-        """Scores of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say."""
-        looked: list[tuple[Looked, ImageSizes]] = []
-        for image in batch:
+        """Scores of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say.
+
+        Images of one size are looked at together.
+        """
+        looked: dict[int, tuple[Looked, ImageSizes]] = {}
+        together: dict[torch.Size, list[int]] = {}
+        for number, image in enumerate(batch):
             pixels, sizes = self.preprocess([image])
             largest = max(math.prod(sizes.padded), math.prod(sizes.wanted[0]))
             chunks = class_chunks(self.split.num_classes, largest, self.inference.memory)
             if len(chunks) > 1 and self.takes_some_classes:
-                looked.append((self.by_chunks(pixels, sizes, chunks), sizes))
-                continue
+                looked[number] = self.by_chunks(pixels, sizes, chunks), sizes
+            else:
+                together.setdefault(pixels.shape, []).append(number)
+        for numbers in together.values():
+            pixels, sizes = self.preprocess([batch[number] for number in numbers])
             with self.mixed_precision():
-                looked.append((self.looked_at(pixels), sizes))
-        return looked
+                scores = self.looked_at(pixels)
+            for place, number in enumerate(numbers):
+                own = ImageSizes(sizes.padded, [sizes.images[place]], [sizes.wanted[place]])
+                looked[number] = scores[place : place + 1], own
+        return [looked[number] for number in range(len(batch))]
 
     def conclude(self, looked: Any) -> list[dict]:
         found = []
@@ -123,13 +133,13 @@ class PixelClassifier(SegmentationModel):
                 found.append({"pixel_classes": self.best_of(scores, sizes.wanted[0])})
         return found
 
-    def looked_at(self, image: Tensor) -> Tensor:
-        """(1, 3, H, W), normalised, to the scores that :meth:`results` takes."""
-        return self.views(self.network, image)
+    def looked_at(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised, to the scores that :meth:`results` takes."""
+        return self.views(self.network, images)
 
-    def views(self, scores: Scores, image: Tensor) -> Tensor:
-        """Any function of images to class scores, of all views of an image that are asked for."""
-        return look_at(scores, image, self.inference)
+    def views(self, scores: Scores, images: Tensor) -> Tensor:
+        """Any function of images to class scores, of all views of images that are asked for."""
+        return look_at(scores, images, self.inference)
 
     def encoded(self, images: Tensor, chunks: Sequence[slice]) -> Any:
         """What :meth:`class_maps` needs of normalised images (B, 3, H, W).

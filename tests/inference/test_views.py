@@ -37,6 +37,12 @@ def test_windows_cover_and_average(size: tuple[int, int], rng: torch.Generator) 
             hits[top : top + height, left : left + width] += 1
     for batch in (1, 3, 100):
         torch.testing.assert_close(windowed(by_mean, image, (8, 10), (5, 6), batch), total / hits)
+    several = torch.cat((image, torch.randn(2, 3, *size, generator=rng)))
+    for batch in (1, 5, 100):
+        together = windowed(by_mean, several, (8, 10), (5, 6), batch)
+        for one, found in zip(several, together, strict=True):
+            alone = windowed(by_mean, one[None], (8, 10), (5, 6))
+            torch.testing.assert_close(found[None], alone)
 
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 12), (13, 21), (8, 30)])

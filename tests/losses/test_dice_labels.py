@@ -1,6 +1,7 @@
 """pading.losses.dice_labels: pairs that are there, and the loss against a naive sum."""
 
 import torch
+from torch.nn import functional as F
 
 from pading.losses.dice_labels import dice_label_loss, present_pairs
 
@@ -23,6 +24,15 @@ def test_naive_sum_with_and_without_what_does_not_count(rng: torch.Generator) ->
             overlap = (logits[image, number].sigmoid() * is_class).sum()
             wanted += 1 - (2 * overlap + 1) / (chance.sum() + is_class.sum() + 1)
         torch.testing.assert_close(dice_label_loss(logits, labels, pairs, counted), wanted)
+
+
+def test_small_masks_are_enlarged(rng: torch.Generator) -> None:
+    masks = torch.randn(2, 3, 2, 3, generator=rng, dtype=torch.float64)
+    labels = torch.randint(-1, 3, (2, 7, 8), generator=rng)
+    pairs = present_pairs(labels, 3)
+    enlarged = F.interpolate(masks, (7, 8), mode="bilinear")
+    wanted = dice_label_loss(enlarged, labels, pairs)
+    torch.testing.assert_close(dice_label_loss(masks, labels, pairs), wanted)
 
 
 def test_no_pair_is_no_loss(rng: torch.Generator) -> None:

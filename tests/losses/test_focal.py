@@ -1,9 +1,13 @@
-"""pading.losses.focal: against torchvision's on one-hot targets; what does not count."""
+"""pading.losses.focal: torchvision's loss and gradient on one-hot targets; what does not count."""
+
+from unittest import mock
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
+from pading.losses import focal
 from pading.losses.focal import focal_loss
 
 CLASSES = 4
@@ -29,6 +33,22 @@ def test_what_does_not_count_changes_nothing(rng: torch.Generator) -> None:
     kept = sigmoid_focal_loss(logits[:1], onehot[:1])[0][:, counted[0]]
     loss = focal_loss(logits, labels, counted)
     torch.testing.assert_close(loss, kept.mean(1).sum())
+
+
+def test_small_masks_and_their_gradient(rng: torch.Generator) -> None:
+    masks = torch.randn(3, CLASSES, 3, 5, generator=rng, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(-1, CLASSES, (3, 13, 9), generator=rng)
+    onehot = (labels[:, None] == torch.arange(CLASSES).view(-1, 1, 1)).double()
+    enlarged = F.interpolate(masks, (13, 9), mode="bilinear")
+    wanted = sigmoid_focal_loss(enlarged, onehot).mean((-2, -1)).sum()
+    for at_once in (1, 300, 1 << 17):  # one class at a time, a few, all
+        with mock.patch.dict(focal._AT_ONCE, cpu=at_once):
+            found = focal_loss(masks, labels)
+        torch.testing.assert_close(found, wanted)
+        [gradient] = torch.autograd.grad(3 * found, masks)
+        [theirs] = torch.autograd.grad(3 * wanted, masks, retain_graph=True)
+        torch.testing.assert_close(gradient, theirs)
+    assert torch.autograd.gradcheck(lambda m: focal_loss(m, labels, labels > 0), masks)
 
 
 @pytest.mark.parametrize("value", [-200.0, 200.0])

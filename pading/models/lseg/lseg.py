@@ -209,15 +209,15 @@ class LSeg(PixelClassifier):
         scores = self.logits(images, self.text[list(self.split.seen)])
         return {"loss_pixels": pixel_cross_entropy(scores, labels)}
 
-    def views(self, scores: Scores, image: Tensor) -> Tensor:
+    def views(self, scores: Scores, images: Tensor) -> Tensor:
         """As everywhere, or as LSeg's evaluation looks at images where BASE_SIZE asks for it."""
         if not self.base_size:
-            return super().views(scores, image)
+            return super().views(scores, images)
         settings = self.inference
         side = settings.window[0] if settings.window else self.base_size
         return multiscale_scores(
             scores,
-            image,
+            images,
             base_size=self.base_size,
             crop=side,
             stride=settings.stride[0] if settings.stride else side,

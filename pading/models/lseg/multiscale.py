@@ -15,7 +15,7 @@ from pading.inference.windows import Scores, windowed
 
 def multiscale_scores(
     scores: Scores,
-    image: Tensor,
+    images: Tensor,
     *,
     base_size: int,
     crop: int,
@@ -24,12 +24,12 @@ def multiscale_scores(
     flip: bool,
     black: Tensor,
 ) -> Tensor:
-    """Raw scores of an image, the mean over all views.
+    """Raw scores of images, the mean over all views.
 
     Args:
         scores: of squares of one size.
-        image: (1, 3, H, W), normalised.
-        base_size: length of the image's longer side at scale 1.
+        images: (B, 3, H, W), normalised.
+        base_size: length of their longer side at scale 1.
         crop: side of the windows.
         stride: of the windows.
         scales: relative to the base size.
@@ -37,9 +37,9 @@ def multiscale_scores(
         black: (3, 1, 1), what a black pixel is after the normalisation; fills what is padded.
 
     Returns:
-        (1, K, H, W).
+        (B, K, H, W).
     """
-    size = (image.shape[-2], image.shape[-1])
+    size = (images.shape[-2], images.shape[-1])
 
     def by_windows(view: Tensor) -> Tensor:
         looked_at = with_mirrored(scores) if flip else scores
@@ -47,7 +47,7 @@ def multiscale_scores(
         return windowed(looked_at, view, (crop, crop), (stride, stride), 1, "pad", fill)
 
     sizes = [_scaled(size, math.ceil(base_size * scale)) for scale in scales]
-    return at_sizes(by_windows, image, sizes, align_corners=True)
+    return at_sizes(by_windows, images, sizes, align_corners=True)
 
 
 def _scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:

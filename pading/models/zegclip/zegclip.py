@@ -18,6 +18,7 @@ from pading.backbones.clip_image import ClipImageTower, build_clip_image_tower
 from pading.errors import InputError
 from pading.inference.views import look_at
 from pading.inference.windows import at_size
+from pading.layers.precision import autocast
 from pading.losses.dice_labels import dice_label_loss, present_pairs
 from pading.losses.focal import focal_loss
 from pading.losses.pixel_cross_entropy import UNLABELLED, label_rows
@@ -253,31 +254,35 @@ class ZegCLIP(PixelClassifier):
     def losses(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return self.asked_losses(outputs[:, self.asked], targets)
 
-    def asked_losses(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def asked_losses(self, masks: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Focal and dice loss.
 
         Args:
-            logits: (B, K', h, w) of :attr:`asked`.
+            masks: (B, K', h, w) logits of :attr:`asked`; the losses are of masks that are enlarged
+                to the size of the labels.
             targets: (B, H, W) classes; IGNORE_LABEL where unlabelled.
         """
-        logits = at_size(logits, (targets.shape[-2], targets.shape[-1]))
-        labels = self.rows_asked(logits, targets)
-        counted = None if self.void_is_negative else labels != UNLABELLED
-        pairs = present_pairs(labels, logits.shape[1])
-        masks = max(mean_over_processes(float(len(pairs)), logits.device), 1.0)
+        with autocast(self.device, None):
+            masks = masks.float()
+            labels = self.rows_asked(masks, targets)
+            counted = None if self.void_is_negative else labels != UNLABELLED
+            pairs = present_pairs(labels, masks.shape[1])
+            count = max(mean_over_processes(float(len(pairs)), masks.device), 1.0)
+            focal = focal_loss(masks, labels, counted)
+            dice = dice_label_loss(masks, labels, pairs, counted)
         return {
-            "loss_mask": self.focal_weight * focal_loss(logits, labels, counted) / masks,
-            "loss_dice": self.dice_weight * dice_label_loss(logits, labels, pairs, counted) / masks,
+            "loss_mask": self.focal_weight * focal / count,
+            "loss_dice": self.dice_weight * dice / count,
         }
 
-    def rows_asked(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def rows_asked(self, masks: Tensor, targets: Tensor) -> Tensor:
         """Labels as rows of :attr:`asked`, unseen ones by self-training; -1 is unlabelled."""
         if self.setting == "transductive":
             if self.unseen_pixels == "annotated":
-                targets = labelled_by_scores(logits, targets, self.split.unseen)
+                targets = labelled_by_scores(masks, targets, self.split.unseen)
             else:
                 targets = labelled_where_unlabelled(
-                    logits, targets, self.split.seen, self.split.unseen
+                    masks, targets, self.split.seen, self.split.unseen
                 )
         return label_rows(targets, self.asked)
 
@@ -285,9 +290,9 @@ class ZegCLIP(PixelClassifier):
         """(B, 3, H, W) to (B, K, H, W) in 0..1: what windows and views are averaged of."""
         return at_size(self.network(images), (images.shape[-2], images.shape[-1])).sigmoid()
 
-    def looked_at(self, image: Tensor) -> Tensor:
-        """(1, K, H, W) in 0..1."""
-        return look_at(self.chances, image, self.inference)
+    def looked_at(self, images: Tensor) -> Tensor:
+        """(B, K, H, W) in 0..1."""
+        return look_at(self.chances, images, self.inference)
 
     def conclude(self, looked: Sequence[tuple[Tensor, ImageSizes]]) -> list[dict]:
         return [self.result(chances[0], sizes.wanted[0]) for chances, sizes in looked]

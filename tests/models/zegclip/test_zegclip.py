@@ -94,6 +94,36 @@ def test_results_of_raw_outputs_are_those_of_the_model(make_zegclip, make_labell
         torch.testing.assert_close(found["sem_seg"], wanted["sem_seg"], atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_images_and_windows_in_one_batch(make_zegclip, rng: torch.Generator) -> None:
+    sizes = [(40, 56), (32, 24), (40, 56)]
+    images = [torch.randint(256, (3, *s), generator=rng, dtype=torch.uint8) for s in sizes]
+    batch = [{"image": x, "height": 20 + n, "width": 30} for n, x in enumerate(images)]
+    windows = {"MODEL.INFERENCE.WINDOW": [32, 32], "MODEL.INFERENCE.STRIDE": [16, 16]}
+    by_eight = {**windows, "MODEL.INFERENCE.WINDOW_BATCH": 8}
+    for settings, looks in (({}, [2, 1]), (by_eight, [8, 4, 1])):
+        model = make_zegclip(settings).eval()
+        seen: list[int] = []
+        model.backbone.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(len(x[0])))
+        together = model(batch)
+        assert seen == looks
+        for one, found in zip(batch, together, strict=True):
+            [alone] = model([one])
+            torch.testing.assert_close(found["sem_seg"], alone["sem_seg"], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_mixed_precision(make_zegclip, make_labelled) -> None:
+    whole = make_zegclip().eval()
+    mixed = make_zegclip({"MODEL.INFERENCE.DTYPE": "bfloat16"}).eval()
+    mixed.load_state_dict(whole.state_dict())
+    batch = make_labelled([0], [2])
+    for wanted, found in zip(whole(batch), mixed(batch), strict=True):
+        assert found["sem_seg"].dtype == torch.float32
+        assert not found["sem_seg"].equal(wanted["sem_seg"])
+        torch.testing.assert_close(found["sem_seg"], wanted["sem_seg"], atol=0.03, rtol=0.1)
+
+
 def test_inductive_refuses_unseen_and_takes_nothing(make_zegclip, make_labelled) -> None:
     model = make_zegclip().train()
     with pytest.raises(InputError, match=r"0.png: the unseen class 'fork' in training"):
@@ -131,15 +161,16 @@ def test_self_training_never_reads_which_unseen_class_it_is(make_zegclip, make_l
 
 
 def test_pseudo_labels(rng: torch.Generator) -> None:
-    logits = torch.randn(2, 5, 6, 7, generator=rng)
+    masks = torch.randn(2, 5, 3, 4, generator=rng)
     labels = torch.randint(-1, 5, (2, 6, 7), generator=rng)
+    logits = F.interpolate(masks, (6, 7), mode="bilinear")
     labels[labels < 0] = IGNORE_LABEL
     best = torch.where(logits[:, 1] > logits[:, 3], 1, 3)
-    found = labelled_by_scores(logits, labels, UNSEEN)
+    found = labelled_by_scores(masks, labels, UNSEEN)
     is_unseen = (labels == 1) | (labels == 3)
     assert found[is_unseen].equal(best[is_unseen])
     assert found[~is_unseen].equal(labels[~is_unseen])
-    guessed = labelled_where_unlabelled(logits, labels, (0, 2, 4), UNSEEN)
+    guessed = labelled_where_unlabelled(masks, labels, (0, 2, 4), UNSEEN)
     wins = (labels == IGNORE_LABEL) & torch.isin(logits.argmax(1), torch.tensor(UNSEEN))
     assert guessed[wins].equal(best[wins])
     assert guessed[~wins].equal(labels[~wins])

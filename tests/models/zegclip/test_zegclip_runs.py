@@ -1,5 +1,6 @@
 """ZegCLIP's runs: resumed bit by bit, self-training from an inductive run, two processes as one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.engine.two_processes import in_processes
 from tests.models.zegclip.conftest import CONFIG, NARROW, WIDTH, narrow_split
 from tests.runs import UNSCORED, Killed, assert_same_weights, train
 
+_PARTS = "SOLVER.ACCUMULATION_STEPS"
 STAGE = "semantic/ZegCLIP"
 TOWER = ["embed_dim", 384, "width", 32, "layers", 3, "head_width", 16, "patch_size", 8]
 TINY = (
@@ -38,6 +40,21 @@ def test_both_settings_resume_exactly(tiny_scenes: Path, kill_at, tmp_path: Path
             train(STAGE, cut, "--resume", *options)
         train(STAGE, cut, "--resume", *options)
         assert_same_weights(tmp_path / setting / "model_final.pth", cut / "model_final.pth")
+
+
+def test_parts_and_mixed_precision(tiny_scenes: Path, tmp_path: Path) -> None:
+    no_chance = ("MODEL.ZEGCLIP.DROPOUT", 0, "MODEL.ZEGCLIP.PROMPT_DROPOUT", 0)
+    options = [*UNSCORED, *TINY, *no_chance, "SOLVER.MAX_ITER", 1]
+    precision = ("SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16")
+    losses = {}
+    for name, more in {"whole": (), "parts": (_PARTS, 2), "mixed": precision}.items():
+        train(STAGE, tmp_path / name, *options, *more)
+        [line] = (tmp_path / name / "metrics.json").read_text().splitlines()[-1:]
+        losses[name] = json.loads(line)["total_loss"]
+    # Each part counts its own masks, so its loss is not quite the whole's.
+    for name, close in (("parts", 0.3), ("mixed", 0.05)):
+        assert losses[name] == pytest.approx(losses["whole"], rel=close)
+    assert losses["mixed"] != losses["whole"]
 
 
 def test_evaluation_and_starts_that_are_refused(
