@@ -12,7 +12,7 @@ MOST_BYTES = 30_000_000
 MOST_PIXELS = 50_000_000
 LONGER_SIDE = 1600
 """Larger photographs are looked at in this size."""
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 def read_upload(path: str | Path, name: str) -> np.ndarray:
