@@ -154,6 +154,7 @@ setup(
     package_dir={"": ".", "pading_ops": "ops/pading_ops", "pading.configs": "configs"},
     package_data={
         "pading.vocabulary": ["splits/*.json", "vectors/*", "prompts/*.json", "folds/*.json"],
+        "pading.apps": ["static/*"],
         "pading.reports": ["templates/*.jinja"],
         "": ["*.yaml"],
     },

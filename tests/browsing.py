@@ -19,10 +19,14 @@ class BrowserPage:
 
     def __enter__(self) -> Any:
         page = self._context.new_page()
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
         return page
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location['url']})")
 
     def __exit__(
         self,
@@ -32,6 +36,6 @@ class BrowserPage:
     ) -> None:
         self._context.close()
         if error is None:
-            assert self.errors == []
+            assert not self.errors, self.errors
             own = ("file:", "data:", "blob:", *(f"http://{host}" for host in self._hosts))
             assert [url for url in self.requests if not url.startswith(own)] == []

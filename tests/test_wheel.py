@@ -60,6 +60,7 @@ def test_what_is_inside(wheel: Path) -> None:
         *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("pading/vocabulary/vectors/*")),
         *(f"pading/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob("configs/**/*.yaml")),
         *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("pading/reports/templates/*")),
+        *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("pading/apps/static/*")),
         "pading_ops/__init__.py",
     }
     assert wanted <= names

@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "predict on images of your own",
     "export": "write a model for ONNX runtimes or compiled",
     "evaluate": "score stored predictions",
+    "app": "look at a trained model in the browser",
     "report": "show what a run found, as a page that opens anywhere",
     "convert": "convert a checkpoint of stage 1 for stage 2",
     "add-classes": "add classes to a trained model by their names",

@@ -16,6 +16,7 @@ TOOLS = {
     "train": "train_net",
     "predict": "predict",
     "evaluate": "evaluate_predictions",
+    "app": "app",
     "report": "report",
     "convert": "preprocess_pretrained_weight",
     "add-classes": "add_classes",
