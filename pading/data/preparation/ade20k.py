@@ -48,7 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ).under(args.root)
         entries = with_sizes(load_semantic(spec, split), args.workers, f"{subset}: images")
         folder = Path(args.root) / "annotations_detectron2" / subset
-        found = make_maps(folder, entries, split.num_classes, args.workers, f"{subset}: label maps")
+        found = make_maps(
+            folder,
+            entries,
+            split.num_classes,
+            args.workers,
+            f"{subset}: label maps",
+            class_ids=[info.id for info in split.classes],
+        )
         counts[subset] = {"images": len(found), "classes that occur": len(set().union(*found))}
     print_counts(counts)
 

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             split.num_classes,
             args.workers,
             f"{subset}: label maps",
+            class_ids=[info.id for info in split.classes],
         )
         counts[subset] = {"images": len(found), "classes that occur": len(set().union(*found))}
     print_counts(counts)
