@@ -224,7 +224,5 @@ def _unlabelled(spec: DatasetSpec) -> list[str]:
     images = {stem_of(name): name for name in list_tree(spec.images)}
     maps = {stem_of(name) for name in list_tree(spec.labels) if name.lower().endswith(".png")}
     return sorted(
-        images[stem]
-        for stem in images.keys() - maps
-        if images[stem].endswith(spec.image_suffix)
+        images[stem] for stem in images.keys() - maps if images[stem].endswith(spec.image_suffix)
     )

@@ -31,7 +31,9 @@ class ResultsNetwork(ExportedNetwork):
 
     def compared(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Maps, and scores in order: rounding may change places of equals."""
-        found = {name: outputs[name] for name in ("semantic", "panoptic") if name in outputs}
+        found: dict[str, Tensor] = {
+            name: outputs[name] for name in ("semantic", "panoptic") if name in outputs
+        }
         if "instance_scores" in outputs:
             found["instance_scores"] = outputs["instance_scores"].sort().values
         return found

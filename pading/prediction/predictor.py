@@ -30,8 +30,7 @@ from pading.structures import pixel_classes
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 
-# The masks of all queries are held at the size of the result: a photograph of 24 million pixels
-# would take ten gigabytes for them. Results of larger images are enlarged from this size.
+# Masks of all queries of 24 million pixels take ten gigabytes: larger results are enlarged.
 _MOST_PIXELS = 4_000_000
 
 
