@@ -70,7 +70,7 @@ def run(cfg: CfgNode, args: argparse.Namespace) -> None:
         report(cfg)
         return
     interruption = Interruption()
-    with interruption.handled():
+    with interruption.handled(), record.alone_in(cfg.OUTPUT_DIR):
         trainer = EvaluatingTrainer(cfg, record.begin(cfg, args.resume), interruption)
         trainer.resume_or_load(resume=args.resume)
         try:

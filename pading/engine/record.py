@@ -1,10 +1,13 @@
 """``run.json``: what a run was started with, so that it is repeated or resumed as what it was."""
 
+import fcntl
+import logging
 import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,9 @@ from pading.files import field, read_json, write_json
 from pading.models.registry import model_class
 from pading.vocabulary.class_vectors import ClassVectors
 
+_logger = logging.getLogger(__name__)
 RECORD_FILE = "run.json"
+LOCK_FILE = ".lock"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -77,6 +82,35 @@ def begin(cfg: CfgNode, resume: bool) -> str:
         write_json(path, {**record, "starts": [*record["starts"], _start(cfg, resume)]}, indent=1)
     comm.synchronize()
     return record["run"]
+
+
+@contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+    """Keep other runs out of OUTPUT_DIR; every process calls this, and the main one holds the lock.
+
+    The lock is the process's and ends with it, however it ends.
+
+    Raises:
+        InputError: another run is at work there.
+    """
+    with ExitStack() as stack:
+        problem = ""
+        if comm.is_main_process():
+            file = stack.enter_context(open(Path(folder) / LOCK_FILE, "w", encoding="utf-8"))
+            try:
+                # Not flock: workers would inherit it and hold it when this process is killed.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                problem = (
+                    f"OUTPUT_DIR {folder!r}: another run is training there; wait for it, or name "
+                    "another folder"
+                )
+            except OSError as error:  # a file system without locks
+                _logger.warning("%s: cannot be locked (%s); start one run there", folder, error)
+        problem = comm.all_gather(problem)[0]
+        if problem:
+            raise InputError(problem)
+        yield
 
 
 def _partial_files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,20 @@ def test_only_what_writers_of_this_run_left_is_removed(cfg) -> None:
     record.begin(cfg, resume=True)
     assert [name for name in mine if (folder / name).exists()] == []
     assert other.exists()
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pading.engine.record import alone_in\n"
+        "with alone_in(sys.argv[1]): print('holds', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"holds\n"
+        second = record.alone_in(str(tmp_path))
+        with pytest.raises(InputError, match="another run is training there"), second:
+            pass
+        other.kill()
+    with record.alone_in(str(tmp_path)):
+        assert (tmp_path / record.LOCK_FILE).is_file()
