@@ -12,7 +12,7 @@ FORMATTED := $(OP_SOURCES) $(wildcard tests/ops/cuda_on_cpu/*)
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
-.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip app test browser lint format docs clean FORCE
+.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip app docs-pictures test browser lint format docs clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
 	@echo "make app       a page for photographs, on the demo's model (after make demo)"
+	@echo "make docs-pictures   the pictures of docs/gallery.md anew (after make demo)"
 	@echo "make browser   Chromium for the tests of pages, where this is root (make test does it too)"
 	@echo "make soak      kill and resume both stages again and again (about ten minutes on two cores)"
 	@echo "make lint      ruff, mypy, clang-format: check only"
@@ -57,6 +58,10 @@ app: install
 	$(BIN)/python tools/app.py output/demo/PADing/model_final.pth \
 	  output/demo/pretrain/model_final.pth --examples datasets/shapes/val $(APP_ARGS) \
 	  MODEL.INFERENCE.INSTANCE_ON True MODEL.INFERENCE.SEMANTIC_ON True
+
+# On what make demo has left.
+docs-pictures: install browser
+	$(BIN)/python tools/docs_pictures.py
 
 # What opens the page and the reports in the tests; they are skipped with a word without it.
 browser:

@@ -34,27 +34,30 @@ class SegmentComparison:
 def compare_segments(
     truth: SegmentMap, predicted: SegmentMap, split: ClassSplit
 ) -> SegmentComparison:
-    """Compare two segment maps of one size; unlabelled pixels and crowds count nowhere."""
-    real = [s for s in truth.segments if not s.get("iscrowd")]
-    count_real, count_found = len(real), len(predicted.segments)
-    pairs = _places(truth.ids, real) * (count_found + 1) + _places(
-        predicted.ids, predicted.segments
-    )
-    overlap = np.bincount(pairs.ravel(), minlength=(count_real + 1) * (count_found + 1))
-    overlap = overlap.reshape(count_real + 1, count_found + 1)
-    true_class = _classes(real)
-    found_class = np.append(split.num_classes, _classes(predicted.segments))
+    """Compare two segment maps of one size, as panoptic quality does.
+
+    Unlabelled pixels count nowhere; a crowd is neither found nor missed, but what lies in it and
+    has its class is no mistake.
+    """
+    pairs = _places(truth.ids, truth.segments) * (len(predicted.segments) + 1)
+    pairs += _places(predicted.ids, predicted.segments)
+    shape = (len(truth.segments) + 1, len(predicted.segments) + 1)
+    overlap = np.bincount(pairs.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+    true_class, found_class = _classes(truth.segments), _classes(predicted.segments)
+    crowd = np.array([bool(s.get("iscrowd")) for s in truth.segments], dtype=bool)
 
     confusion = np.zeros((split.num_classes, split.num_classes + 1), dtype=np.int64)
-    np.add.at(confusion, (true_class[:, None], found_class[None]), overlap[1:])
+    columns = np.append(split.num_classes, found_class)
+    np.add.at(confusion, (true_class[~crowd, None], columns[None]), overlap[1:][~crowd])
     both = overlap[1:, 1:]
     union = overlap[1:].sum(1)[:, None] + both.sum(0)[None] - both
     iou = both / np.maximum(union, 1)
-    matched = (true_class[:, None] == found_class[None, 1:]) & (iou > _MATCH)
+    same = true_class[:, None] == found_class[None]
+    matched = same & (iou > _MATCH) & ~crowd[:, None]
     is_hit = matched.any(0)
-    # As in panoptic quality, what lies mostly where nothing is labelled is no mistake.
-    counted = is_hit | (overlap[0, 1:] <= overlap[:, 1:].sum(0) / 2)
-    hits, misses = int(is_hit.sum()), count_real - int(matched.any(1).sum())
+    excused = overlap[0, 1:] + (both * (same & crowd[:, None])).sum(0)
+    counted = is_hit | (excused <= overlap[:, 1:].sum(0) / 2)
+    hits, misses = int(is_hit.sum()), int((~crowd & ~matched.any(1)).sum())
     mistakes = int((counted & ~is_hit).sum())
     total = hits + 0.5 * misses + 0.5 * mistakes
     return SegmentComparison(
