@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pading.checkpoint.transformers_names import to_theirs
+from pading.errors import InputError
 from pading.files import field, read_json, write_json, writing
 from pading.tensor_files import read_tensor_file
 
@@ -21,11 +22,20 @@ _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def weights_file(path: str) -> str:
-    """The file of a folder that is read for its weights; another path is given back."""
+    """The file of a folder that is read for its weights; another path is given back.
+
+    Raises:
+        InputError: there is none in the folder.
+    """
     if not os.path.isdir(path):
         return path
-    index = os.path.join(path, _INDEX)
-    return index if os.path.isfile(index) else os.path.join(path, _WHOLE)
+    for name in (_INDEX, _WHOLE):
+        if os.path.isfile(os.path.join(path, name)):
+            return os.path.join(path, name)
+    raise InputError(
+        f"{path}: this folder has no {_WHOLE}; correct MODEL.WEIGHTS: name a file of weights, or a "
+        "folder that transformers has saved"
+    )
 
 
 def read_indexed(path: str) -> dict[str, Tensor]:

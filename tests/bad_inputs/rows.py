@@ -12,7 +12,7 @@ from pading.engine.loop import TrainingLoop
 from tests.bad_inputs.world import World
 
 # What a run that has got as far as its model leaves beside its results.
-_RECORDS = ("log.txt", "config.yaml", "run.json", "metrics.json")
+_RECORDS = (".lock", "log.txt", "config.yaml", "run.json", "metrics.json")
 Run = Callable[[World], None]
 
 
@@ -82,11 +82,15 @@ def no_training_step() -> Iterator[None]:
 
 
 def files(root: Path) -> dict[Path, str]:
-    """Digests of all files below a folder but the records that a run keeps of itself."""
+    """Digests of all files below a folder but the records that a run keeps of itself.
+
+    A preparation's manifest is one: it says what the maps that it keeps were made of.
+    """
     return {
         path: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and path.name not in _RECORDS
         and not path.name.startswith("events.out.tfevents.")  # TensorBoard's
+        and b'"sources"' not in path.read_bytes()
     }

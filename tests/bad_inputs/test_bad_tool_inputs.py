@@ -196,8 +196,8 @@ SCORING = [
     Row(
         "panoptic: unknown class",
         _segments(lambda s: s[0].update(category_id=4)),
-        "category_id 4",
-        "not in the split",
+        "category 4",
+        "add it to the split",
         _OF_PANOPTIC,
     ),
     Row(

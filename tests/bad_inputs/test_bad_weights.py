@@ -82,7 +82,7 @@ UNREADABLE = [
     Row(
         "a folder",
         lambda w: w.path("weights.pth").mkdir(),
-        "weights.pth: there is no such file",
+        "weights.pth: this folder has no model.safetensors",
         "correct MODEL.WEIGHTS",
         _LOAD,
     ),

@@ -109,5 +109,5 @@ def test_ours_are_written(backbone: str, tmp_path: Path, rng: torch.Generator) -
 
 
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read these weights"):
+    with pytest.raises(InputError, match="this folder has no model.safetensors"):
         read_weights(tmp_path)
