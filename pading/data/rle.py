@@ -68,6 +68,13 @@ def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": text}
 
 
+def decode_mask(code: Mapping[str, Any]) -> np.ndarray:
+    """The mask (H, W), bool, of a run-length code of :func:`encode_mask`."""
+    height, width = code["size"]
+    runs = _decode_runs(code["counts"])
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+
+
 def mask_box(mask: np.ndarray) -> list[float]:
     """x, y, width and height of the box around a mask (H, W) bool; 0 where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from pading.data.rle import decode_mask, encode_mask
 from pading.errors import InputError
 from pading.vocabulary.splits import ClassInfo
 
@@ -28,7 +28,7 @@ def masks_of(
     if found.instance is not None:
         for detection in found.instance:
             if detection["score"] >= min_score:
-                mask = coco_mask.decode(detection["segmentation"]).astype(bool)
+                mask = decode_mask(detection["segmentation"])
                 yield infos[detection["category_id"]], float(detection["score"]), mask
     elif found.panoptic is not None:
         for segment in found.panoptic.segments:
@@ -117,7 +117,6 @@ def to_datumaro(found: "Prediction", min_score: float) -> dict[str, Any]:
     places = {info.id: place for place, info in enumerate(found.classes)}
     annotations = []
     for number, (info, score, mask) in enumerate(masks_of(found, min_score)):
-        code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
         annotations.append(
             {
                 "id": number,
@@ -125,7 +124,7 @@ def to_datumaro(found: "Prediction", min_score: float) -> dict[str, Any]:
                 "label_id": places[info.id],
                 "group": 0,
                 "attributes": {"score": score},
-                "rle": {"size": code["size"], "counts": code["counts"].decode()},
+                "rle": encode_mask(mask),
             }
         )
     item: dict[str, Any] = {"id": found.name, "annotations": annotations}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from pading.data.rle import check_rle, encode_mask, mask_box
+from pading.data.rle import check_rle, decode_mask, encode_mask, mask_box
 from pading.errors import InputError
 
 
@@ -35,4 +35,5 @@ def test_codes_and_boxes_are_those_of_pycocotools(seed: int) -> None:
         for mask in (coarse, blocks[:height, :width], np.zeros((2000, 900), bool)):
             code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
             assert encode_mask(mask) == {"size": code["size"], "counts": code["counts"].decode()}
+            assert (decode_mask(encode_mask(mask)) == mask).all()
             assert mask_box(mask) == coco_mask.toBbox(code).tolist()
