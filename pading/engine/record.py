@@ -29,7 +29,7 @@ from pading.vocabulary.class_vectors import ClassVectors
 
 _logger = logging.getLogger(__name__)
 RECORD_FILE = "run.json"
-LOCK_FILE = ".lock"
+LOCK_FILE = "run.lock"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -12,7 +12,7 @@ from pading.engine.loop import TrainingLoop
 from tests.bad_inputs.world import World
 
 # What a run that has got as far as its model leaves beside its results.
-_RECORDS = (".lock", "log.txt", "config.yaml", "run.json", "metrics.json")
+_RECORDS = ("run.lock", "log.txt", "config.yaml", "run.json", "metrics.json")
 Run = Callable[[World], None]
 
 
