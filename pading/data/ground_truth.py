@@ -95,7 +95,8 @@ def load_instances(
 
     Returns:
         one dictionary per image of the file, annotated or not, with height, width and annotations,
-        a list of {id, category_id (contiguous), iscrowd, segmentation (polygons or RLE)}.
+        a list of {id, category_id (contiguous), iscrowd, segmentation (polygons or RLE)}; none
+        where nothing is annotated.
 
     Raises:
         InputError: as :func:`load_panoptic`; a segmentation that is neither polygons nor RLE.
@@ -134,7 +135,10 @@ def load_instances(
             }
         )
 
-    for _ in each(field(content, "annotations", list, path), parse, on_error):
+    annotations = field(content, "annotations", list, path)
+    if not annotations:
+        return []  # of images alone nothing is learned or scored
+    for _ in each(annotations, parse, on_error):
         pass
     if degenerate:
         _logger.warning(
