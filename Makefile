@@ -50,8 +50,10 @@ demo-zegclip: install
 ablation: install
 	$(BIN)/python tools/ablation.py --weights output/demo/pretrained_weight_panoptic.pth $(ABLATION_ARGS)
 
+# Two processes of one thread each finish sooner than one of two threads. The tests of a file share
+# fixtures and stay together. In one process, for a debugger: make test PYTEST_ARGS='-n 0 --pdb'
 test: install browser
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 # On what make demo has left; a port in use: make app APP_ARGS='--port 8000'
 app: install

@@ -4,6 +4,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from pading.config.backbone_keys import BACKBONE_KEYS
 from pading.config.data_keys import DATA_KEYS
 from pading.config.key import THEIRS
 from pading.config.lseg_keys import LSEG_KEYS
@@ -13,7 +14,15 @@ from pading.config.zegclip_keys import ZEGCLIP_KEYS
 from pading.config.zero_shot_keys import ZERO_SHOT_KEYS
 from pading.errors import InputError
 
-KEYS = (*DATA_KEYS, *MODEL_KEYS, *LSEG_KEYS, *ZEGCLIP_KEYS, *ZERO_SHOT_KEYS, *SOLVER_KEYS)
+KEYS = (
+    *DATA_KEYS,
+    *BACKBONE_KEYS,
+    *MODEL_KEYS,
+    *LSEG_KEYS,
+    *ZEGCLIP_KEYS,
+    *ZERO_SHOT_KEYS,
+    *SOLVER_KEYS,
+)
 
 
 def add_pading_config(cfg: CfgNode) -> None:

@@ -1,4 +1,4 @@
-"""Keys of MODEL.LSEG, and of the backbones that come with it."""
+"""Keys of MODEL.LSEG, and of the backbone of tokens that comes with it."""
 
 from pading.config.key import ANY, COUNT, NOT_NEGATIVE, POSITIVE, TEXT, Key, Rule, list_of, one_of
 
@@ -63,14 +63,6 @@ LSEG_KEYS = (
         "With PAIRS: train without images that show classes of the tested fold. The protocol keeps "
         'them, with these classes as "others".',
     ),
-    Key(
-        "MODEL.CONVNET.WIDTHS",
-        [32, 64, 128, 256],
-        list_of(COUNT),
-        "Channels of the stages of a PlainConvNet (MODEL.BACKBONE.NAME), which gives res1 (stride "
-        "2), res2, ...",
-    ),
-    Key("MODEL.CONVNET.DEPTH", 2, COUNT, "Convolutions of each of its stages."),
     Key(
         "MODEL.TOKENS.NAME",
         "vit_large_patch16_384",

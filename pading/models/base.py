@@ -15,6 +15,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.structures import ImageList
 from torch import Tensor
 
+from pading.backbones import plain_convnet, swin  # noqa: F401 (they register themselves)
 from pading.backbones.from_timm import pixel_statistics
 from pading.checkpoint.matching import LoadsWhole
 from pading.data.batches import Batches, build_training_batches

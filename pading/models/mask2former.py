@@ -11,7 +11,6 @@ from detectron2.modeling.postprocessing import sem_seg_postprocess
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pading.backbones import from_timm, swin  # noqa: F401 (they register themselves)
 from pading.checkpoint.published_names import THEIRS, NameTable
 from pading.errors import InputError
 from pading.inference.calibration import calibrated

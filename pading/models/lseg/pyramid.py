@@ -5,7 +5,6 @@ from typing import NamedTuple
 from detectron2.config import CfgNode
 from detectron2.modeling import Backbone, build_backbone
 
-import pading.backbones.plain_convnet  # noqa: F401  (registers it)
 from pading.errors import InputError
 from pading.models.lseg.reassembly import Readout, Reassembly
 from pading.models.lseg.token_backbone import TokenBackbone
