@@ -6,6 +6,9 @@ from pading.data.spec import DatasetSpec
 
 _PREPARE = "make it with pading prepare "
 
+MSRC_SPLITS = ("msrc_17_4", "msrc_fold_1", "msrc_fold_2", "msrc_fold_3", "msrc_fold_4")
+"""Every class of MSRC v2 is unseen in one of them."""
+
 
 def _coco_panoptic(subset: str, annotations: str, **more: Any) -> list[DatasetSpec]:
     """COCO 2017 in the 119/14 split: panoptic, and the semantic maps made from it."""
@@ -99,6 +102,30 @@ def _shapes(subset: str, **more: Any) -> list[DatasetSpec]:
     }
     return [
         DatasetSpec(name=f"shapes_{task}_{subset}", task=task, **paths, **common, **more)
+        for task, paths in files.items()
+    ]
+
+
+def _msrc(split: str, subset: str) -> list[DatasetSpec]:
+    """MSRC v2's photographs, for every task."""
+    seen = f"_{split}_seen" if subset == "train" else ""
+    panoptic, instances = (f"msrc/{kind}_{subset}{seen}.json" for kind in ("panoptic", "instances"))
+    labels = f"msrc/panoptic_{subset}"
+    files: dict[str, dict[str, Any]] = {
+        "panoptic": {"annotations": panoptic, "labels": labels, "instances": instances},
+        "instance": {"annotations": instances},
+        "semantic": {"annotations": panoptic, "labels": labels},
+    }
+    return [
+        DatasetSpec(
+            name=f"{split}_{task}_{subset}",
+            task=task,
+            split=split,
+            images="msrc/images",
+            seen_only=subset == "train",
+            remedy=_PREPARE + "msrc",
+            **paths,
+        )
         for task, paths in files.items()
     ]
 
@@ -234,6 +261,7 @@ DATASETS: tuple[DatasetSpec, ...] = (
     _coco_stuff_with_unseen(),
     *_shapes("train", seen_only=True),
     *_shapes("val"),
+    *(row for split in MSRC_SPLITS for subset in ("train", "val") for row in _msrc(split, subset)),
     _voc("train", "train", "SegmentationClass", seen_only=True),
     _voc("train_aug", "train_aug", "SegmentationClassAug", seen_only=True),
     _voc("train_aug_all", "train_aug", "SegmentationClassAug"),

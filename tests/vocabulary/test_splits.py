@@ -21,6 +21,9 @@ COUNTS = {  # all, seen, unseen, things
     "cityscapes_19": (19, 19, 0, 8),
     "coco_stuff_171": (171, 171, 0, 80),
     "camvid_9_2": (11, 9, 2, 5),
+    "msrc_17_4": (21, 17, 4, 14),
+    **{f"msrc_fold_{n}": (21, 17, 4, 14) for n in (1, 2, 3)},
+    "msrc_fold_4": (21, 16, 5, 14),
 }
 _FILES = {"pascal_voc_15_5": "class_splits_voc", "pascal_context_49_10": "class_splits_context"}
 

@@ -12,6 +12,7 @@ PREPARATIONS = {
     "coco_panoptic": "COCO 2017 panoptic and semantic, 119/14",
     "coco_stuff": "COCO-Stuff, 156/15",
     "fss_1000": "FSS-1000, one object of 1000 classes",
+    "msrc": "MSRC v2's photographs, 17/4 and four more folds",
     "pascal_context": "Pascal Context, 59 classes, 49/10",
     "pascal_voc": "PASCAL VOC 2012 with SBD's labels, 15/5, and PASCAL-5i's folds",
     "shapes": "synthetic scenes, drawn from a seed",

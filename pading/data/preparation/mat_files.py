@@ -34,6 +34,8 @@ def read_labels_of_mat(path: str | Path, *keys: str) -> np.ndarray:
             f"{path}: cannot read {'.'.join(keys)} ({error!r:.80}); fetch this file again",
             "missing" if isinstance(error, FileNotFoundError) else "corrupt",
         ) from error
+    if isinstance(found, np.ndarray) and found.dtype.kind == "f" and (found % 1 == 0).all():
+        found = found.astype(np.int64)  # MATLAB's own numbers are of this kind
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "ui":
         raise InputError(f"{path}: {'.'.join(keys)} is no label map; fetch this file again")
     if found.size and not 0 <= found.min() <= found.max() <= np.iinfo(np.uint16).max:
