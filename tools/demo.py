@@ -98,7 +98,8 @@ def main() -> None:
     print(f"\nresults   {results}\nreport    {report}")
     if args.task == "panoptic":
         picture = output / "scenes.png"
-        draw_scenes(predictions_of(fine_tuned.parent, truth), truth, picture, args.scenes)
+        title = "Shapes: unseen classes by their names alone"
+        draw_scenes(predictions_of(fine_tuned.parent, truth), truth, picture, args.scenes, title)
         print(f"pictures  {picture}")
     print(f"model     {fine_tuned}\nfinished in {minutes:.1f} minutes")
 
@@ -145,8 +146,8 @@ def predictions_of(output: Path, truth: DatasetSpec) -> Path:
     return output / "inference" / truth.name / "panoptic_predictions.json"
 
 
-def draw_scenes(predictions: Path, spec: DatasetSpec, path: Path, count: int) -> None:
-    """A sheet of the validation scenes with the most unseen segments."""
+def draw_scenes(predictions: Path, spec: DatasetSpec, path: Path, count: int, title: str) -> None:
+    """A sheet of the validation images with the most unseen segments."""
     split, truth = load_split(spec.split), spec.under(datasets_root())
     annotated = read_json(truth.annotations)
     names = {image["id"]: image["file_name"] for image in annotated["images"]}
@@ -169,7 +170,7 @@ def draw_scenes(predictions: Path, spec: DatasetSpec, path: Path, count: int) ->
         )
         for a in chosen
     ]
-    write_sheet(rows, split, path, title="Shapes: unseen classes by their names alone")
+    write_sheet(rows, split, path, title=title)
 
 
 def panoptic_map(annotation: dict, folder: Path, split: ClassSplit) -> SegmentMap:
