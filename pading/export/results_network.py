@@ -88,7 +88,7 @@ def panoptic_of_queries(
     score_threshold: float,
     overlap_threshold: float,
 ) -> dict[str, Tensor]:
-    """:func:`pading.inference.panoptic.panoptic_inference` without a loop; arguments as there.
+    """:class:`pading.inference.panoptic.PanopticPart` without a loop; arguments as there.
 
     Returns:
         see :class:`ResultsNetwork`.
@@ -128,7 +128,7 @@ def instances_of_queries(
     classes: Sequence[int] | None,
     candidates: Sequence[int] | None,
 ) -> dict[str, Tensor]:
-    """:func:`pading.inference.instance.instance_inference` of a fixed number; arguments as there.
+    """:class:`pading.inference.instance.InstancePart` of a fixed number; arguments as there.
 
     Returns:
         see :class:`ResultsNetwork`.

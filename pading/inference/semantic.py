@@ -3,6 +3,27 @@
 import torch
 from torch import Tensor
 
+from pading.inference.bands import Band
+
+
+class SemanticPart:
+    """The score of every class at every pixel: see :func:`semantic_inference`."""
+
+    def __init__(self, scores: Tensor, size: tuple[int, int]) -> None:
+        """
+        Args:
+            scores: (Q, K + 1) class probabilities.
+            size: height and width.
+        """
+        self.queries = torch.arange(len(scores), device=scores.device)
+        self._shares = scores[:, :-1].T.contiguous()
+        self.result = scores.new_empty(len(self._shares), *size)
+        """(K, H, W), once all bands are taken."""
+
+    def take(self, band: Band) -> None:
+        rows = self.result[:, band.rows].flatten(1)  # no copy: rows of a map lie together
+        torch.mm(self._shares, band.chances.flatten(1), out=rows)
+
 
 def semantic_inference(scores: Tensor, masks: Tensor) -> Tensor:
     """Score of every class at every pixel.

@@ -19,7 +19,7 @@ class Bilinear:
             like: what will be resized has its type and device.
         """
         self.down, self.across = (
-            None if n == m else F.interpolate(torch.eye(n).to(like)[None], m, mode="linear")[0]
+            None if n == m else interpolation(n, m, like)
             for n, m in zip(source, target, strict=True)
         )
 
@@ -34,3 +34,8 @@ class Bilinear:
         if self.down is not None:
             maps = self.down @ maps
         return maps if self.across is None else maps @ self.across.T
+
+
+def interpolation(source: int, target: int, like: Tensor) -> Tensor:
+    """(source, target), from one length to another along an axis; type and device of ``like``."""
+    return F.interpolate(torch.eye(source).to(like)[None], target, mode="linear")[0]

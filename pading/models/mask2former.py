@@ -9,15 +9,15 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.modeling.postprocessing import sem_seg_postprocess
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pading.checkpoint.published_names import THEIRS, NameTable
 from pading.errors import InputError
+from pading.inference.bands import Enlarged, make
 from pading.inference.calibration import calibrated
-from pading.inference.instance import instance_inference
-from pading.inference.panoptic import panoptic_inference
-from pading.inference.query_scores import class_scores, confident_queries
-from pading.inference.semantic import semantic_inference
+from pading.inference.instance import InstancePart
+from pading.inference.panoptic import PanopticPart
+from pading.inference.query_scores import class_scores
+from pading.inference.semantic import SemanticPart
 from pading.layers.pixel_decoder import PixelDecoder
 from pading.layers.transformer_decoder import TransformerDecoder
 from pading.losses.set_criterion import SetCriterion
@@ -184,7 +184,7 @@ class Mask2Former(SegmentationModel):
 
     def results(self, outputs: QueryPredictions, sizes: ImageSizes) -> list[dict]:
         return [
-            self._result(logits, masks, sizes.padded, image, wanted)
+            self._result(logits.detach(), masks.detach(), sizes.padded, image, wanted)
             for logits, masks, image, wanted in zip(
                 outputs.logits, outputs.masks, sizes.images, sizes.wanted, strict=True
             )
@@ -207,36 +207,37 @@ class Mask2Former(SegmentationModel):
         """
         settings, tasks = self.inference, self.inference.tasks
         scores = self._all_class_scores(logits)
-        if tasks == ("panoptic",):
-            # Masks are large at an image's size: those that do not count are left out before.
-            kept = confident_queries(scores, settings.score_threshold)
-            kept[0] |= ~kept.any()  # no mask at all cannot be resized
-            scores, masks = scores[kept], masks[kept]
-        upsampled = F.interpolate(masks[None].float(), padded, mode="bilinear", align_corners=False)
-        at_size = sem_seg_postprocess(upsampled[0], size, *wanted)
-        result: dict[str, Any] = {}
-        if "semantic" in tasks:
-            # Mixed before resizing where nothing else is asked for, as published.
-            if len(tasks) > 1:
-                result["sem_seg"] = semantic_inference(scores, at_size)
-            else:
-                mixed = semantic_inference(scores, upsampled[0])
-                result["sem_seg"] = sem_seg_postprocess(mixed, size, *wanted)
+        parts: dict[str, Any] = {}
         if "panoptic" in tasks:
-            ids, segments, result["panoptic_scores"] = panoptic_inference(
+            parts["panoptic"] = PanopticPart(
                 scores,
-                at_size,
+                wanted,
                 self.split.things,
                 settings.score_threshold,
                 settings.overlap_threshold,
             )
-            result["panoptic_seg"] = ids, segments
         if "instance" in tasks:
             # Beside panoptic results, stuff is no instance.
             classes = self.split.things if "panoptic" in tasks else None
-            result["instances"] = instance_inference(
-                scores, at_size, settings.max_instances, classes, self.instance_candidates
+            parts["instance"] = InstancePart(
+                scores, wanted, settings.max_instances, classes, self.instance_candidates
             )
+        if tasks == ("semantic",):
+            # Mixed before resizing where nothing else is asked for, as published.
+            mixed = SemanticPart(scores, padded)
+            make([mixed], Enlarged.to(masks.float(), padded, padded, padded))
+            return {"sem_seg": sem_seg_postprocess(mixed.result, size, *wanted)}
+        if "semantic" in tasks:
+            parts["semantic"] = SemanticPart(scores, wanted)
+        make(list(parts.values()), Enlarged.to(masks.float(), padded, size, wanted))
+        result: dict[str, Any] = {}
+        if "semantic" in tasks:
+            result["sem_seg"] = parts["semantic"].result
+        if "panoptic" in tasks:
+            ids, segments, result["panoptic_scores"] = parts["panoptic"].result
+            result["panoptic_seg"] = ids, segments
+        if "instance" in tasks:
+            result["instances"] = parts["instance"].result
         return result
 
     def _all_class_scores(self, logits: Tensor) -> Tensor:

@@ -4,14 +4,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from pading.inference.panoptic import panoptic_inference
-from tests.inference.queries_by_hand import NO_OBJECT, THINGS, mask, query
+from pading.inference.panoptic import PanopticPart
+from tests.inference.queries_by_hand import NO_OBJECT, THINGS, at_once, mask, query
+
+
+def inference(scores: Tensor, masks: Tensor, overlap: float = 0.8):
+    part = PanopticPart(scores, masks.shape[1:], THINGS, 0.5, overlap)
+    at_once(part, masks)
+    return part.result
 
 
 def panoptic(*queries: tuple[int, float, Tensor], overlap: float = 0.8):
     scores = torch.stack([query(label, score) for label, score, _ in queries])
     masks = torch.stack([m for _, _, m in queries])
-    ids, segments, _ = panoptic_inference(scores, masks, THINGS, 0.5, overlap)
+    ids, segments, _ = inference(scores, masks, overlap)
     return ids, segments
 
 
@@ -68,7 +74,7 @@ def test_an_empty_mask_gives_no_segment() -> None:
 def test_no_query_left(queries: int) -> None:
     scores = torch.stack([query(NO_OBJECT, 0.9)] * 3)[:queries]
     masks = torch.zeros(queries, 3, 4)
-    ids, segments, chances = panoptic_inference(scores, masks, THINGS, 0.5, 0.8)
+    ids, segments, chances = inference(scores, masks)
     assert segments == []
     assert chances.shape == (0, 4)
     assert ids.dtype == torch.int32
@@ -79,7 +85,7 @@ def test_no_query_left(queries: int) -> None:
 def test_class_probabilities_of_segments() -> None:
     scores = torch.stack([query(2, 0.7), query(0, 0.9), query(3, 0.4), query(2, 0.8)])
     masks = torch.stack([mask("10000"), mask("01000"), mask("00100"), mask("00010")])
-    ids, segments, chances = panoptic_inference(scores, masks, THINGS, 0.5, 0.8)
+    ids, segments, chances = inference(scores, masks)
     assert ids.tolist() == [[1, 2, 0, 1, 0]] * 2
     # Of the stuff that two queries share, the surer one's; its score is the first one's.
     assert torch.equal(chances, scores[[3, 1], :-1])
