@@ -1,6 +1,6 @@
 """Keys of MODEL.CLIP and MODEL.ZEGCLIP."""
 
-from pading.config.key import ANY, COUNT, DROPOUT, NOT_NEGATIVE, TEXT, Key, Rule, one_of
+from pading.config.key import ANY, CHANCE, COUNT, DROPOUT, NOT_NEGATIVE, TEXT, Key, Rule, one_of
 
 _PAIRS = Rule(
     lambda v: isinstance(v, (list, tuple)) and len(v) % 2 == 0,
@@ -79,6 +79,13 @@ ZEGCLIP_KEYS = (
         ANY,
         "Scale the decoder's initial weights to the vectors that they multiply, which narrow "
         "models need; published: PyTorch's own.",
+    ),
+    Key(
+        "MODEL.ZEGCLIP.PRIOR",
+        0.5,
+        CHANCE,
+        "Chance of a class at a pixel that training starts from (Lin et al., RetinaNet, ICCV 2017, "
+        "section 4.1): most classes are absent, and a long training learns it. Published: 0.5.",
     ),
     Key("MODEL.ZEGCLIP.FOCAL_WEIGHT", 100.0, NOT_NEGATIVE, "Weight of the focal loss."),
     Key("MODEL.ZEGCLIP.DICE_WEIGHT", 1.0, NOT_NEGATIVE, "Weight of the dice loss."),

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from pading.data.shapes.scenes import Canvas, Look
 
+_AWAY = 7 / 16  # of a part's side: how far the object may be from its middle
+
 
 def draw_crop(
     rng: np.random.Generator, thing: Look | None, ground: Look, scene: int, size: int
@@ -16,7 +18,7 @@ def draw_crop(
         thing: the object; None: none.
         ground: stuff.
         scene: side of the scene in pixels, which objects and textures are sized for.
-        size: side of the part, which has the object near its middle.
+        size: side of the part, which has the object's centre anywhere inside.
 
     Returns:
         (size, size, 3), RGB.
@@ -27,6 +29,8 @@ def draw_crop(
     if thing is not None:
         while not canvas.add_object(thing):
             pass
-        middle = np.argwhere(canvas.segments == 1).mean(0) + rng.integers(-6, 7, 2)
+        # Not always in the middle: patches everywhere have to learn objects.
+        away = rng.integers(-int(_AWAY * size), int(_AWAY * size) + 1, 2)
+        middle = np.argwhere(canvas.segments == 1).mean(0) + away
     top, left = (int(np.clip(m - size // 2, 0, scene - size)) for m in middle)
     return canvas.finish()[top : top + size, left : left + size]

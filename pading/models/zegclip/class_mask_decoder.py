@@ -50,8 +50,9 @@ class DecoderLayer(nn.Module):
 class MaskAttention(nn.Module):
     """The last layer, of which the masks alone are used: the mean over heads of its attention."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, prior: float) -> None:
         super().__init__()
+        self.bias = math.log(prior / (1 - prior))
         self.q, self.k = nn.Linear(width, width), nn.Linear(width, width)
         self.scale = 1 / (heads * math.sqrt(width // heads))
 
@@ -62,7 +63,8 @@ class MaskAttention(nn.Module):
         cheaper than keys of patches, of which there are more.
         """
         query = self.q(queries) * self.scale
-        return (query @ self.k.weight) @ patches.transpose(1, 2) + (query @ self.k.bias)[..., None]
+        base = query @ self.k.bias + self.bias
+        return (query @ self.k.weight) @ patches.transpose(1, 2) + base[..., None]
 
 
 class ClassMaskDecoder(nn.Module):
@@ -77,6 +79,7 @@ class ClassMaskDecoder(nn.Module):
         dropout: float,
         descriptor: bool = True,
         unit_gain: bool = False,
+        prior: float = 0.5,
     ) -> None:
         """
         Args:
@@ -88,6 +91,8 @@ class ClassMaskDecoder(nn.Module):
             descriptor: queries know the image by the product of its vector with the text's.
             unit_gain: initial weights are scaled to what they multiply, entries of unit vectors and
                 of their products. Without it, queries of narrow models start alike.
+            prior: chance of a class at a pixel where these are 0 (Lin et al., RetinaNet, ICCV 2017,
+                section 4.1): added to them as a constant.
         """
         super().__init__()
         self.descriptor = descriptor
@@ -95,7 +100,7 @@ class ClassMaskDecoder(nn.Module):
         self.layers = nn.ModuleList(
             [DecoderLayer(width, heads, inner, dropout) for _ in range(layers - 1)]
         )
-        self.last = MaskAttention(width, heads)
+        self.last = MaskAttention(width, heads, prior)
         if unit_gain:
             self._scale_up(width)
 

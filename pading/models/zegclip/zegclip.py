@@ -113,6 +113,7 @@ class ZegCLIP(PixelClassifier):
             section.DROPOUT,
             section.DESCRIPTOR,
             section.UNIT_GAIN,
+            section.PRIOR,
         )
         return {
             **super().from_config(cfg, split, class_vectors),

@@ -42,6 +42,15 @@ def test_class_lists_in_chunks_give_equal_numbers(make_zegclip, rng: torch.Gener
     assert model.split.unseen == UNSEEN and other.head is model.head
 
 
+@torch.no_grad()
+def test_a_prior_is_added_to_mask_logits(make_zegclip, rng: torch.Generator) -> None:
+    published, rare = make_zegclip().eval(), make_zegclip({"MODEL.ZEGCLIP.PRIOR": 0.02}).eval()
+    rare.load_state_dict(published.state_dict())
+    images = torch.randn(1, 3, 40, 64, generator=rng)
+    added = rare.network(images) - published.network(images)
+    torch.testing.assert_close(added, torch.full_like(added, math.log(0.02 / 0.98)))
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
