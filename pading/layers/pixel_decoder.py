@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.layers.deformable_gathers import ms_deform_attn_gathers
+from pading.layers.packed import Linear, pack_convolutions
 from pading.layers.positions import sine_positions
 
 
@@ -57,10 +58,10 @@ class MSDeformAttn(nn.Module):
             raise ValueError(f"width {dim} does not divide into {num_heads} heads")
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         samples = num_heads * num_levels * num_points
-        self.sampling_offsets = nn.Linear(dim, samples * 2)
-        self.attention_weights = nn.Linear(dim, samples)
-        self.value_proj = nn.Linear(dim, dim)
-        self.output_proj = nn.Linear(dim, dim)
+        self.sampling_offsets = Linear(dim, samples * 2)
+        self.attention_weights = Linear(dim, samples)
+        self.value_proj = Linear(dim, dim)
+        self.output_proj = Linear(dim, dim)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -122,8 +123,8 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.self_attn = MSDeformAttn(dim, num_levels, num_heads, num_points)
         self.norm1 = nn.LayerNorm(dim)
-        self.linear1 = nn.Linear(dim, ffn_dim)
-        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.linear1 = Linear(dim, ffn_dim)
+        self.linear2 = Linear(ffn_dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         for linear in (self.linear1, self.linear2):
@@ -134,7 +135,7 @@ class EncoderLayer(nn.Module):
     ) -> Tensor:
         attended = self.self_attn(tokens + positions, reference, tokens, levels)
         tokens = self.norm1(tokens + self.dropout(attended))
-        hidden = self.dropout(F.relu_(self.linear1(tokens)))
+        hidden = self.dropout(self.linear1(tokens, relu=True))
         return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
 
@@ -244,6 +245,7 @@ class PixelDecoder(nn.Module):
         self.mask_features = Conv2d(dim, mask_dim, 1)
         for convolution in (self.adapter_1, self.layer_1, self.mask_features):
             weight_init.c2_xavier_fill(convolution)
+        pack_convolutions(self)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict:
@@ -278,7 +280,7 @@ class PixelDecoder(nn.Module):
 
 
 def _projection(channels: int, dim: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, dim, 1)
+    convolution = Conv2d(channels, dim, 1)
     for parameter in convolution.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)

@@ -18,6 +18,7 @@ from pading.inference.instance import InstancePart
 from pading.inference.panoptic import PanopticPart
 from pading.inference.query_scores import class_scores
 from pading.inference.semantic import SemanticPart
+from pading.layers.packed import pack_convolutions
 from pading.layers.pixel_decoder import PixelDecoder
 from pading.layers.transformer_decoder import TransformerDecoder
 from pading.losses.set_criterion import SetCriterion
@@ -79,6 +80,7 @@ class Mask2Former(SegmentationModel):
             common: see :class:`~pading.models.base.SegmentationModel`.
         """
         super().__init__(**common)
+        pack_convolutions(backbone)
         self.backbone = backbone
         self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixel_decoder, "predictor": predictor})
         self.criterion = criterion

@@ -1,0 +1,180 @@
+"""Layers whose weights a CPU keeps as oneDNN reads them.
+
+Outside training weights do not change, yet PyTorch rearranges those of a convolution each time, and
+casts them each time under autocast; linear layers go to a library that knows some processors less
+well. Here both happen once, and what follows a product (a ReLU, a sum) is done while its numbers
+are at hand. Where a gradient is wanted, elsewhere than on a CPU, and in exported graphs, the
+layers are PyTorch's own. Parameters have the same names and values.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from detectron2.layers import Conv2d, FrozenBatchNorm2d
+from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class _Kept:
+    """What was made of tensors, until one of them changes; not part of copies."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Any, ...] = ()
+        self._made: Any = None
+
+    def __call__(
+        self, make: Callable[[], Any], how: tuple[Any, ...], *tensors: Tensor | None
+    ) -> Any:
+        of = (*how, *((id(t), t.data_ptr(), t._version) for t in tensors if t is not None))
+        if of != self._of:
+            self._made, self._of = make(), of
+        return self._made
+
+    def __deepcopy__(self, memo: dict) -> "_Kept":
+        return _Kept()
+
+    def __reduce__(self) -> tuple:
+        return _Kept, ()
+
+
+def packed_dtype(x: Tensor) -> torch.dtype | None:
+    """The type to compute in with packed weights; None: PyTorch's own layers are called for."""
+    if (
+        x.device.type != "cpu"
+        or torch.is_grad_enabled()
+        or not torch.backends.mkldnn.is_available()
+    ):
+        return None
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or not x.numel():
+        return None
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if dtype == torch.bfloat16:
+        return dtype if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+    return dtype if dtype == torch.float32 else None
+
+
+class Linear(nn.Linear):
+    """``nn.Linear``, and a ReLU or a sum behind it in one."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self._packed = _Kept()
+
+    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """(..., inputs) to (..., outputs), through a ReLU where asked for."""
+        dtype = packed_dtype(x)
+        if dtype is None or self.weight.is_inference():
+            y = super().forward(x)
+            return F.relu_(y) if relu else y
+
+        def pack() -> tuple[Tensor, Tensor]:
+            weight = self.weight.detach().to(dtype).contiguous()
+            bias = self.bias.detach().to(dtype)
+            return torch.ops.mkldnn._reorder_linear_weight(weight, None), bias
+
+        weight, bias = self._packed(pack, (dtype,), self.weight, self.bias)
+        after = "relu" if relu else "none"
+        return torch.ops.mkldnn._linear_pointwise(x.to(dtype), weight, bias, after, [], "")
+
+
+class PackedConv2d(Conv2d):
+    """Detectron2's convolution, with a frozen batch norm folded into its weights.
+
+    Weights are kept for the last size of images; another one takes some tens of milliseconds.
+    """
+
+    _packed: _Kept
+
+    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h', w'), through a ReLU where asked for."""
+        dtype = packed_dtype(x)
+        if dtype is None or self.weight.is_inference() or isinstance(self.padding, str):
+            y = super().forward(x)
+            return F.relu_(y) if relu else y
+        y = torch.ops.mkldnn._convolution_pointwise(
+            channels_last(x, dtype),
+            *self._weights(x, dtype),
+            *self._geometry(),
+            "relu" if relu else "none",
+            [],
+            "",
+        )
+        if self.norm is not None and not self.folds:
+            y = self.norm(y)
+        return y if self.activation is None else self.activation(y)
+
+    def onto(self, total: Tensor, x: Tensor) -> Tensor:
+        """relu(total + convolution of x), in the place of ``total``, whose type both have."""
+        return torch.ops.mkldnn._convolution_pointwise_(
+            total,
+            channels_last(x, total.dtype),
+            *self._weights(x, total.dtype),
+            *self._geometry(),
+            "add",
+            1.0,
+            "relu",
+            [],
+            "",
+        )
+
+    @property
+    def folds(self) -> bool:
+        """Whether it is one linear map, so that a ReLU may follow inside it."""
+        return type(self.norm) is FrozenBatchNorm2d and not self.weight.is_inference()
+
+    def _geometry(self) -> tuple[list[int], list[int], list[int], int]:
+        return list(self.padding), list(self.stride), list(self.dilation), self.groups
+
+    def _weights(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        norm = self.norm if self.folds else None
+        of = (norm.weight, norm.bias, norm.running_mean, norm.running_var) if norm else ()
+
+        def pack() -> tuple[Tensor, Tensor | None]:
+            weight, bias = self.weight.detach(), self.bias
+            if norm:
+                scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+                shift = norm.bias - norm.running_mean * scale
+                weight = weight * scale[:, None, None, None]
+                bias = shift if bias is None else shift + bias * scale
+            bias = None if bias is None else bias.detach().to(dtype)
+            padding, stride, dilation, groups = self._geometry()
+            packed = torch.ops.mkldnn._reorder_convolution_weight(
+                weight.to(dtype), padding, stride, dilation, groups, list(x.shape)
+            )
+            return packed, bias
+
+        return self._packed(pack, (dtype, x.shape), self.weight, self.bias, *of)
+
+
+def channels_last(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The layout that packed convolutions read and write."""
+    return x.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+class PackedBottleneck(BottleneckBlock):
+    """Detectron2's block of a deep ResNet, its ReLUs and its sum inside the convolutions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = packed_dtype(x)
+        convolutions = (self.conv1, self.conv2, self.conv3)
+        if dtype is None or not all(conv.folds for conv in convolutions):
+            return super().forward(x)
+        # Without a shortcut of its own, what comes in is a block's output that none else reads.
+        total = channels_last(x, dtype) if self.shortcut is None else self.shortcut(x)
+        inner = self.conv2(self.conv1(x, relu=True), relu=True)
+        return self.conv3.onto(total, inner)
+
+
+def pack_convolutions(network: nn.Module) -> None:
+    """Let a network's convolutions, and blocks of a ResNet, be those above; Detectron2's alone."""
+    for module in network.modules():
+        if type(module) is Conv2d:
+            module.__class__ = PackedConv2d
+            module._packed = _Kept()  # type: ignore[assignment]
+        elif isinstance(module, ResNet):
+            for blocks in module.stages:
+                for place, block in enumerate(blocks):
+                    if type(block) is BottleneckBlock and (place or block.shortcut is not None):
+                        block.__class__ = PackedBottleneck
