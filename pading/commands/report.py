@@ -10,8 +10,9 @@ interval too. Each is the folder of a run, a folder of results, or a results.jso
 
 What it looks like: tables of seen, unseen and harmonic scores; every class, sortable, with bars and
 counts; what unseen classes were taken for; the worst and the best images and those where unseen
-classes were found, each as image, ground truth and prediction; how reliable scores are; the losses
-of the training; configuration, versions and command. It prints
+classes were found, each as image, ground truth and prediction; how reliable scores are; the
+curve of seen against unseen, where pading evaluate --dial has made one; the losses of the training;
+configuration, versions and command. It prints
 
     output/panoptic/PADing/report.html: 1 run, 2.1 MB
 

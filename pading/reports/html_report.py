@@ -98,6 +98,7 @@ def _render(runs: Sequence[StoredRun]) -> str:
         columns=columns_of(runs),
         sections=[_section(runs, dataset, len(datasets)) for dataset in datasets],
         curves=[curve for run in runs for curve in _curves(run)],
+        dials=[dial for run in runs for dial in _dials(run)],
         plot=_CURVE,
         records=[_record(run) for run in runs],
     )
@@ -142,6 +143,26 @@ def _curves(run: StoredRun) -> list[dict[str, Any]]:
         {"title": f"{run.name}: {title}", **_plot(lines)}
         for title, lines in (("total loss", total), ("its parts", parts))
         if any(len(points) > 1 for points in lines.values())
+    ]
+
+
+def _dials(run: StoredRun) -> list[dict[str, Any]]:
+    """Unseen over seen as points of a polyline, for every data set and task."""
+    width, height = _CURVE
+    return [
+        {
+            "title": f"{run.name}: {dataset}, {_TITLES.get(task, task)}",
+            "figure": curve["figure"],
+            "best": curve["best"],
+            "points": curve["points"],
+            "line": " ".join(
+                f"{width * p['seen'] / 100:.1f},{height * (1 - p['unseen'] / 100):.1f}"
+                for p in sorted(curve["points"], key=lambda p: p["bias"])
+            ),
+        }
+        for dataset, curves in run.dials.items()
+        for task, curve in curves.items()
+        if all(math.isfinite(p[group]) for p in curve["points"] for group in ("seen", "unseen"))
     ]
 
 

@@ -1,6 +1,7 @@
 """What a run or an evaluation has left on disk, as a report reads it."""
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ class StoredRun:
     """Time, command, versions and git state of the last start; empty where none was kept."""
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """Name of a loss -> (iteration, value)."""
+    dials: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Data set, or part of one -> task -> curve of seen against unseen, where one was made."""
     name: str = ""
     """Short, and unlike those of the other runs of a report."""
 
@@ -78,6 +81,7 @@ def read_run(path: str | Path) -> StoredRun:
         start.pop("configuration", None) or _configuration(home / "config.yaml"),
         start,
         _losses(home / "metrics.json"),
+        {file.parent.name: _dial(file) for file in sorted(home.glob("dial/*/dial.json"))},
     )
 
 
@@ -125,6 +129,25 @@ def _configuration(path: Path) -> dict[str, Any]:
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: cannot read this configuration: {error}") from error
+
+
+def _dial(path: Path) -> dict[str, Any]:
+    """What ``pading evaluate --dial`` has written: curves by task."""
+    curves = read_json(path)
+    try:
+        for task in curves:
+            curve = entry_field(curves, task, dict, str(path))
+            entry_field(curve, "figure", str, f"{path}: {task}")
+            for point in [curve["best"], *entry_field(curve, "points", list, f"{path}: {task}")]:
+                for name in ("bias", "seen", "unseen", "harmonic"):
+                    # null where a score is not a number: of a group without a class.
+                    if entry_field(point, name, (int, float, type(None)), str(path)) is None:
+                        point[name] = math.nan
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: holds no curve of the dial ({error}); make it anew: pading evaluate --dial"
+        ) from error
+    return curves
 
 
 def _losses(path: Path) -> dict[str, list[tuple[int, float]]]:

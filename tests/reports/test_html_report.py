@@ -62,6 +62,14 @@ def test_runs_of_one_seed_have_no_interval(seeds: list[Path]) -> None:
 
 
 def test_two_runs_in_the_browser(seeds: list[Path], tmp_path: Path, browser: Any) -> None:
+    points = [
+        {"bias": b, "seen": 60.0 - 100 * b, "unseen": 100 * b, "harmonic": 7.0 + b}
+        for b in (0.0, 0.2, 0.4)
+    ]
+    curve = {"figure": "PQ", "area": 0.1, "best": points[2], "points": points}
+    dial = seeds[1] / "dial" / "shapes_panoptic_val" / "dial.json"
+    dial.parent.mkdir(parents=True)
+    dial.write_text(json.dumps({"panoptic_seg": curve}))
     path = write_report(seeds[0], seeds[1:2], tmp_path / "both.html")
     assert path == tmp_path / "both.html" and path.stat().st_size < 20e6
     with BrowserPage(browser) as page:
@@ -70,6 +78,13 @@ def test_two_runs_in_the_browser(seeds: list[Path], tmp_path: Path, browser: Any
         assert row.locator("td").all_inner_texts()[0].strip() == "10.0"
         assert "+10.0" in row.locator("td").nth(1).inner_text()
         assert page.locator("img").count() >= 6
+        picture = page.get_by_role("img", name="PQ of unseen over seen classes")
+        assert picture.is_visible()
+        height = float(picture.locator("rect").get_attribute("height") or 0)
+        circle = picture.locator("circle")
+        assert float(circle.get_attribute("cy") or 0) == pytest.approx(0.6 * height, abs=0.1)
+        best = page.locator("#dials ~ div table").first.locator("tr.main")
+        assert best.all_inner_texts() == ["0.4\t20.0\t40.0\t7.4"]
         table = page.locator("table.sortable").first
         for order in ("descending", "ascending"):
             table.get_by_role("button", name="fn").click()
@@ -120,6 +135,12 @@ def test_bad_inputs(seeds: list[Path], tmp_path: Path) -> None:
         write_report(tmp_path / "nothing")
     with pytest.raises(InputError, match="no results there"):
         write_report(tmp_path)
+    dial = seeds[0] / "dial" / "val" / "dial.json"
+    dial.parent.mkdir(parents=True)
+    dial.write_text('{"panoptic_seg": {"figure": "PQ", "best": {}, "points": []}}')
+    with pytest.raises(InputError, match=r"dial\.json: holds no curve of the dial"):
+        write_report(seeds[0])
+    dial.unlink()
     with pytest.raises(InputError, match="given twice"):
         write_report(seeds[0], seeds[:1])
     (tmp_path / "results.json").write_text('{"minutes": 3, "before": {}}')
