@@ -55,6 +55,15 @@ def packed_dtype(x: Tensor) -> torch.dtype | None:
     return dtype if dtype == torch.float32 else None
 
 
+def short_softmax(weights: Tensor) -> Tensor:
+    """Over the last axis, which is short: PyTorch's own takes a CPU five times as long."""
+    if packed_dtype(weights) is None:
+        return weights.softmax(-1)
+    weights = weights.float()
+    shares = (weights - weights.amax(-1, keepdim=True)).exp_()
+    return shares.div_(shares.sum(-1, keepdim=True))
+
+
 class Linear(nn.Linear):
     """``nn.Linear``, and a ReLU or a sum behind it in one."""
 

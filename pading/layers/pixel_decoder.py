@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.layers.deformable_gathers import ms_deform_attn_gathers
-from pading.layers.packed import Linear, pack_convolutions
+from pading.layers.packed import Linear, pack_convolutions, short_softmax
 from pading.layers.positions import sine_positions
 
 
@@ -86,7 +86,7 @@ class MSDeformAttn(nn.Module):
 
         Args:
             query: (B, Q, C).
-            reference: (Q, 2) as (x, y) in [0, 1].
+            reference: (Q, samples * 2), x and y in [0, 1] in turn, again for each sample.
             tokens: (B, S, C), the flattened levels.
             levels: their layout.
 
@@ -95,12 +95,16 @@ class MSDeformAttn(nn.Module):
         """
         heads = (self.num_heads, self.num_levels, self.num_points)
         value = self.value_proj(tokens).unflatten(-1, (self.num_heads, -1))
-        offsets = self.sampling_offsets(query).unflatten(-1, (*heads, 2))
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1))
-        weights = weights.softmax(-1).unflatten(-1, heads[1:])
-        sizes = levels.shapes.flip(-1)[:, None].float()  # (L, 1, 2) as (width, height)
+        weights = short_softmax(weights).unflatten(-1, heads[1:])
+        cell = levels.shapes.flip(-1)[:, None].float().reciprocal()  # (L, 1, 2) as (width, height)
         # Locations stay in float32 under autocast: half types cannot tell neighbouring cells apart.
-        locations = torch.addcdiv(reference[:, None, None, None].float(), offsets.float(), sizes)
+        # One long axis: short ones take a CPU twenty times as long.
+        locations = torch.addcmul(
+            reference,
+            self.sampling_offsets(query).float(),
+            cell.expand(*heads, 2).flatten(),
+        ).unflatten(-1, (*heads, 2))
         if torch.compiler.is_exporting():
             mixed = ms_deform_attn_gathers(value, levels.sizes, locations, weights)
         else:
@@ -145,6 +149,7 @@ class Encoder(nn.Module):
     def __init__(self, dim: int, num_levels: int, num_layers: int, **layer: Any) -> None:
         super().__init__()
         self.level_embed = nn.Parameter(torch.randn(num_levels, dim))
+        self.samples = layer["num_heads"] * num_levels * layer["num_points"]
         self.encoder = nn.ModuleDict(
             {
                 "layers": nn.ModuleList(
@@ -163,7 +168,7 @@ class Encoder(nn.Module):
             positions.append(encoding.to(level.dtype) + embedding)
             reference.append(cell_centres(height, width, level.device))
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
-        position, place = torch.cat(positions), torch.cat(reference)
+        position, place = torch.cat(positions), torch.cat(reference).repeat(1, self.samples)
         for layer in self.encoder["layers"].children():
             tokens = layer(tokens, position, place, levels)
         split = tokens.split([m.shape[-2] * m.shape[-1] for m in maps], dim=1)

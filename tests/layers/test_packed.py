@@ -15,6 +15,7 @@ from pading.layers.packed import (
     PackedConv2d,
     pack_convolutions,
     packed_dtype,
+    short_softmax,
 )
 
 
@@ -98,6 +99,12 @@ def test_weights_that_change_are_packed_again(rng: torch.Generator) -> None:
     torch.testing.assert_close(*both(network, image), rtol=1e-5, atol=1e-5)
     copied = copy.deepcopy(layer)
     torch.testing.assert_close(*both(copied, x))
+
+
+def test_softmax_of_a_short_axis(rng: torch.Generator) -> None:
+    x = 50 * torch.randn(3, 5, 12, generator=rng)
+    with torch.no_grad():
+        torch.testing.assert_close(short_softmax(x), x.softmax(-1))
 
 
 def test_mixed_precision(rng: torch.Generator) -> None:
