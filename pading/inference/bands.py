@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pading.layers.resizing_matrices import interpolation
 
-_CPU_BAND = 2**20  # numbers in the masks of a band: 4 MB, which fit the second cache of two cores
+_CPU_BAND = 2**21  # numbers in the masks of a band: 8 MB, which stay in the last cache
 
 
 class Band(NamedTuple):

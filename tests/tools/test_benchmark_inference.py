@@ -1,33 +1,33 @@
-"""tools/benchmark_inference.py: every version runs, in every stage."""
+"""tools/benchmark_inference.py: every contestant takes its turns, in every stage."""
 
 import json
 import sys
 
 import benchmark_inference
-import pading_ops
 import pytest
 
+from pading.errors import InputError
 from tests.narrow import NARROW_OVERRIDES, SHAPES
 
 
-@pytest.mark.skipif(not pading_ops.HAS_EXTENSION, reason="nothing to compare (BUILD_OPS=0)")
 def test_every_stage_is_timed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    called = []
-    for name, op in dict(benchmark_inference._OPS).items():
-
-        def recorded(*arguments, name=name, op=op):
-            called.append(name)
-            return op(*arguments)
-
-        monkeypatch.setitem(benchmark_inference._OPS, name, recorded)
-    options = ["--config-file", SHAPES, "--size", 64, "--repeats", 1, "--json", *NARROW_OVERRIDES]
-    options += ["MODEL.INFERENCE.DTYPE", "bfloat16"]
+    monkeypatch.delenv(benchmark_inference.CHECKOUT, raising=False)
+    monkeypatch.setattr(benchmark_inference, "matrix_product", lambda *_: 100.0)
+    options = ["--config-file", SHAPES, "--tasks", "panoptic", "instance", "semantic"]
+    options += ["--size", 64, "--repeats", 2, "--json", *NARROW_OVERRIDES]
     monkeypatch.setattr(sys, "argv", ["benchmark_inference.py", *map(str, options)])
     benchmark_inference.main()
     report = json.loads(capsys.readouterr().out)
-    assert set(called) == {"plain PyTorch", "compiled op"}
-    assert list(report["milliseconds"]) == ["plain PyTorch", "compiled op", "bfloat16"]
-    for stages in report["milliseconds"].values():
-        parts = [stages[name] for name in stages if name != "all"]
+    assert list(report["milliseconds"]) == ["float32", "bfloat16"]
+    for name, stages in report["milliseconds"].items():
+        parts = [taken for stage, taken in stages.items() if stage not in ("network", "all")]
         assert len(parts) == 4 and all(part > 0 for part in parts)
-        assert sum(parts) == pytest.approx(stages["all"])
+        assert 0 < report["best"][name] <= stages["all"]
+        reached = report["gigaflop"] / (stages["network"] / 1e3) / 100
+        assert report["share of the peak"][name] == pytest.approx(reached)
+
+
+def test_a_checkout_without_the_published_code_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(benchmark_inference.CHECKOUT, str(tmp_path))
+    with pytest.raises(InputError, match=str(tmp_path)):
+        benchmark_inference.published_segmenter(None, None)
