@@ -1,100 +1,102 @@
-"""Results of an image with what the seen-unseen dial needs, small enough to be kept."""
+"""What a model found in a photograph, kept so that the seen-unseen dial can be turned."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import copy
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
-from pading.prediction.result import PanopticResult, Prediction, Scores
+from pading.prediction import Predictor
+from pading.prediction.raw_results import raw_results
+from pading.prediction.result import Prediction, finish
+from pading.structures import QueryPredictions
 from pading.vocabulary.splits import ClassSplit
 
 
 @dataclass(frozen=True)
 class PixelMargins:
-    """Of every pixel the best seen and the best unseen class, as category ids.
+    """Of every pixel the best seen and the best unseen class, as contiguous indices.
+
+    A constant off all seen scores changes no order within the seen and within the unseen classes.
 
     Args:
         seen, unseen: H x W.
-        margin: H x W float16, by how much the seen one scores more; infinite where one is missing.
+        margin: H x W float32, by how much the seen one scores more; infinite where one is missing.
     """
 
     seen: np.ndarray
     unseen: np.ndarray
     margin: np.ndarray
 
-
-class Look:
-    """A prediction whose dial can be turned: nothing is computed by the model again.
-
-    A constant off all seen scores changes no order within the seen and within the unseen classes,
-    so that of every segment and pixel the best of both are enough.
-    """
-
-    def __init__(self, prediction: Prediction) -> None:
+    @classmethod
+    def of(cls, scores: np.ndarray, split: ClassSplit) -> "PixelMargins":
         """
         Args:
-            prediction: with its scores, split and image.
+            scores: (K, H, W), in the order of the split.
+            split: the classes.
         """
-        assert prediction.split is not None
-        self._margins = None
-        if prediction.semantic is not None and prediction.scores.semantic is not None:
-            self._margins = _margins(prediction.scores.semantic, prediction.split)
-        self._rows = {
-            "panoptic": prediction.scores.panoptic,
-            "instance": prediction.scores.instance,
-        }
-        # The scores of all classes at all pixels are a hundred megabytes for a photograph.
-        self.prediction = replace(prediction, scores=Scores())
+        if not (split.seen and split.unseen):
+            best = scores.argmax(0).astype(np.int16)
+            sign = np.inf if split.seen else -np.inf
+            return cls(best, best, np.full(best.shape, sign, np.float32))
+        seen, unseen = scores[list(split.seen)], scores[list(split.unseen)]
+        return cls(
+            np.array(split.seen, np.int16)[seen.argmax(0)],
+            np.array(split.unseen, np.int16)[unseen.argmax(0)],
+            seen.max(0) - unseen.max(0),
+        )
+
+    def at(self, bias: float) -> np.ndarray:
+        """H x W contiguous indices, with ``bias`` off the seen classes."""
+        return np.where(self.margin >= bias, self.seen, self.unseen)
+
+
+class Look:
+    """Results that are chosen anew at each turn of the dial; the network ran once.
+
+    They are those of a model with that much more of MODEL.INFERENCE.SEEN_BIAS. Of queries the masks
+    are kept, which are small. The scores of all classes at all pixels are a hundred megabytes for
+    a photograph; of them the margins are enough.
+    """
+
+    def __init__(self, predictor: Predictor, image: np.ndarray, name: str) -> None:
+        """
+        Args:
+            predictor: looks at the image.
+            image: H x W x 3 uint8, RGB.
+            name: of the image, without extension.
+        """
+        self._model, self._split = predictor.model, predictor.split
+        self._image, self._name = image, name
+        self._looked: Any = None
+        self._margins: PixelMargins | None = None
+        with torch.no_grad():
+            looked = self._model.look([predictor.prepare(image)])
+            [output] = self._model.conclude(looked)
+        self.prediction = self._finished(raw_results(output))
+        if isinstance(looked[0], QueryPredictions):
+            self._looked = dataclasses.replace(looked[0], auxiliary=[]), looked[1]
+        elif "sem_seg" in output:
+            scores = output["sem_seg"].float().cpu().numpy()
+            self._margins = PixelMargins.of(scores, self._split)
+        else:  # classes in turn, too many to keep their scores
+            self._looked = looked
 
     def at(self, bias: float) -> Prediction:
         """The results with ``bias`` (in [-1, 1]) off the scores of the seen classes."""
-        found, split = self.prediction, self.prediction.split
-        assert split is not None
         if not bias:
-            return found
-        panoptic, instance, semantic = found.panoptic, found.instance, found.semantic
-        if panoptic is not None and self._rows["panoptic"] is not None:
-            segments = _turned(panoptic.segments, self._rows["panoptic"], split, bias)
-            panoptic = PanopticResult(panoptic.ids, segments)
-        if instance is not None and self._rows["instance"] is not None:
-            instance = _turned(instance, self._rows["instance"], split, bias)
-        if semantic is not None and self._margins is not None:
-            kept = self._margins
-            semantic = np.where(kept.margin >= bias, kept.seen, kept.unseen).astype(semantic.dtype)
-        return replace(found, panoptic=panoptic, instance=instance, semantic=semantic)
+            return self.prediction
+        if self._margins is not None:
+            return self._finished({"semantic": self._margins.at(bias)})
+        # A copy with the same weights: other visitors' threads use the model meanwhile.
+        turned = copy.copy(self._model)
+        settings = self._model.inference
+        turned.inference = dataclasses.replace(settings, seen_bias=settings.seen_bias + bias)
+        with torch.no_grad():
+            [output] = turned.conclude(self._looked)
+        return self._finished(raw_results(output))
 
-
-def _margins(scores: np.ndarray, split: ClassSplit) -> PixelMargins:
-    ids = np.array([info.id for info in split.classes])
-    if not (split.seen and split.unseen):
-        best = ids[scores.argmax(0)]
-        sign = np.inf if split.seen else -np.inf
-        return PixelMargins(best, best, np.full(best.shape, sign, np.float16))
-    seen, unseen = scores[list(split.seen)], scores[list(split.unseen)]
-    return PixelMargins(
-        ids[list(split.seen)][seen.argmax(0)],
-        ids[list(split.unseen)][unseen.argmax(0)],
-        seen.max(0) - unseen.max(0),
-    )
-
-
-def _turned(
-    segments: Sequence[dict[str, Any]], scores: np.ndarray, split: ClassSplit, bias: float
-) -> list[dict[str, Any]]:
-    """Segments or detections, of which some have gone over to the best class of the other group."""
-    turned = []
-    for segment, row in zip(segments, scores, strict=True):
-        label = split.contiguous_id[segment["category_id"]]
-        others = split.seen if split.classes[label].unseen else split.unseen
-        change = segment
-        if others:
-            other = max(others, key=lambda i: row[i])
-            loss = {True: 0.0, False: bias}  # by whether it is unseen
-            own = row[label] - loss[split.classes[label].unseen]
-            if row[other] - loss[split.classes[other].unseen] > own:
-                share = float(row[other] / max(row[label], np.finfo(np.float32).tiny))
-                score = min(1.0, segment["score"] * share)
-                change = {**segment, "category_id": split.classes[other].id, "score": score}
-        turned.append(change)
-    return turned
+    def _finished(self, raw: dict[str, Any]) -> Prediction:
+        return finish(raw, self._split, self._image, self._name)

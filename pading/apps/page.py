@@ -18,7 +18,7 @@ from pading.apps.page_actions import (
     with_added,
     with_class,
 )
-from pading.apps.uploads import MOST_BYTES
+from pading.apps.uploads import MOST_BYTES, Uploads
 from pading.apps.viewer import SCRIPT, STYLE
 from pading.errors import InputError
 
@@ -29,8 +29,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr
 
 _HOUR = 3600
-# Uploads are looked for once a minute and removed when they are ten minutes old: not with their
-# session, since two visitors who send the same file share it.
+# Uploads go when their session ends. What was sent and never looked at, as when a tab is closed
+# meanwhile, is looked for once a minute and removed when it is ten minutes old.
 _UPLOADS = (60, 600)
 _SESSIONS = 64
 _WAITING = 500
@@ -63,6 +63,7 @@ def build_page(pool: ModelPool, examples: Sequence[Path] = ()) -> gr.Blocks:
     gr.set_static_paths(list(examples))  # shown from where they are, not from copies
     titles = pool.titles
     first = Session(titles=tuple(titles[:2]))
+    uploads = Uploads()
 
     def answer(change: Callable[[], Session], bias: float, session: Session) -> tuple[Any, ...]:
         """Viewer, status, classes added, session; a refused change leaves all as it was."""
@@ -73,9 +74,12 @@ def build_page(pool: ModelPool, examples: Sequence[Path] = ()) -> gr.Blocks:
             return gr.skip(), _status(str(error), problem=True), _added(session), session
         return shown, _status(summary(new)), _added(new), new
 
-    def on_photograph(path: str | None, bias: float, session: Session) -> tuple[Any, ...]:
+    def on_photograph(
+        path: str | None, bias: float, session: Session, request: gr.Request
+    ) -> tuple[Any, ...]:
         if path is None:
             return (gr.skip(),) * 5
+        uploads.used(str(request.session_hash), path)
         return *answer(lambda: opened(session, path, pool), bias, session), None
 
     def on_example(event: gr.SelectData, bias: float, session: Session) -> tuple[Any, ...]:
@@ -104,6 +108,9 @@ def build_page(pool: ModelPool, examples: Sequence[Path] = ()) -> gr.Blocks:
             return view(session, bias, with_image=False), gr.skip()
         except InputError as error:
             return gr.skip(), _status(str(error), problem=True)
+
+    def on_end(request: gr.Request) -> None:
+        uploads.ended(str(request.session_hash))
 
     with gr.Blocks(title="pading", analytics_enabled=False, delete_cache=_UPLOADS) as page:
         session = gr.State(first, time_to_live=_HOUR)
@@ -203,6 +210,7 @@ def build_page(pool: ModelPool, examples: Sequence[Path] = ()) -> gr.Blocks:
             trigger_mode="always_last",
             api_name="dial",
         )
+        page.unload(on_end)
     page.queue(max_size=_WAITING)
     return page
 

@@ -44,8 +44,7 @@ def looked(session: Session, pool: ModelPool) -> Session:
     if session.image is None:
         return session
     start = time.perf_counter()
-    found = [model.predict(session.image) for model in models]
-    looks = tuple(Look(replace(one, name=session.name)) for one in found)
+    looks = tuple(Look(model, session.image, session.name) for model in models)
     return replace(session, looks=looks, seconds=time.perf_counter() - start)
 
 

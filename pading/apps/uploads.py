@@ -1,5 +1,8 @@
 """Photographs that strangers send: limited, and decoded safely."""
 
+import contextlib
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +46,32 @@ def read_upload(path: str | Path, name: str) -> np.ndarray:
     wanted = [max(1, round(side * LONGER_SIDE / longer)) for side in pixels.shape[1::-1]]
     shrunk = Image.fromarray(pixels).resize((wanted[0], wanted[1]), Image.Resampling.LANCZOS)
     return np.asarray(shrunk)
+
+
+class Uploads:
+    """Whose files are kept: each goes when the last visit that used it has ended.
+
+    Gradio names a file by its content, so that visitors who send the same one share it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, dict[str, int]] = {}  # visit -> file -> time of its writing
+
+    def used(self, visit: str, path: str) -> None:
+        """A visit looks at a file, which is there."""
+        with contextlib.suppress(FileNotFoundError), self._lock:
+            self._of.setdefault(visit, {})[path] = os.stat(path).st_mtime_ns
+
+    def ended(self, visit: str) -> None:
+        """Remove the files that no other visit uses or has sent again since."""
+        with self._lock:
+            for path, written in self._of.pop(visit, {}).items():
+                if any(path in others for others in self._of.values()):
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    if os.stat(path).st_mtime_ns == written:
+                        os.unlink(path)
 
 
 def _size(path: str | Path, name: str) -> tuple[int, int]:

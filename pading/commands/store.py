@@ -7,7 +7,10 @@ Stage 2 takes the store as MODEL.STORE.PATH stores/coco. The keys MODEL.STORE.* 
 are augmented, which queries are kept and how. A killed run goes on where it stopped. On machines
 without GPUs, start several with --part 0/4, --part 1/4, ...: each makes its shards.
 
-The folder of --output gets store.json and shards; a bar shows how many shards are done.
+A bar shows how many shards are done. The folder of --output gets
+
+    store.json  what the store is of, and its shards
+    00000.safetensors, 00001.safetensors, ...
 """
 
 import argparse

@@ -25,8 +25,8 @@ from pading.models.label_vectors import LabelVectors
 from pading.models.trained import load_trained, save_trained
 from pading.models.vocabulary_edits import add_classes, replace_classes
 from pading.prediction.image_inputs import Channels, ImageLike, as_rgb
-from pading.prediction.result import Prediction, draw_prediction, finish, scores_of
-from pading.structures import pixel_classes
+from pading.prediction.raw_results import raw_results
+from pading.prediction.result import Prediction, draw_prediction, finish
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 
@@ -273,20 +273,7 @@ class Predictor:
             keep_scores: also give what the results were chosen by, under "scores".
         """
         [output] = self.model([inputs])
-        raw: dict[str, Any] = {}
-        if "panoptic_seg" in output:
-            ids, segments = output["panoptic_seg"]
-            raw["panoptic"] = ids.cpu().numpy(), segments
-        if "instances" in output:
-            instances = output["instances"].to("cpu")
-            masks = instances.pred_masks.numpy()
-            labels, scores = instances.pred_classes.tolist(), instances.scores.tolist()
-            raw["instance"] = np.packbits(masks, axis=-1), masks.shape[-1], labels, scores
-        if "sem_seg" in output or "pixel_classes" in output:
-            raw["semantic"] = pixel_classes(output).labels.int().cpu().numpy()
-        if keep_scores:
-            raw["scores"] = scores_of(output)
-        return raw
+        return raw_results(output, keep_scores)
 
     def draw(
         self,

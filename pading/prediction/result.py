@@ -159,18 +159,6 @@ class Prediction:
         return found
 
 
-def scores_of(output: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The scores of a model's output by task; see :class:`Scores`."""
-    found = {}
-    if "panoptic_scores" in output:
-        found["panoptic"] = output["panoptic_scores"].float().cpu().numpy()
-    if "instances" in output and output["instances"].has("class_scores"):
-        found["instance"] = output["instances"].class_scores.float().cpu().numpy()
-    if "sem_seg" in output:
-        found["semantic"] = output["sem_seg"].half().cpu().numpy()
-    return found
-
-
 def finish(
     raw: Mapping[str, Any], split: ClassSplit, image: np.ndarray, name: str = "image"
 ) -> Prediction:

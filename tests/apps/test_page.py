@@ -1,6 +1,7 @@
 """The page in a browser: every control and bad input; nothing is asked of any other host."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,27 @@ def test_reload_in_the_middle_and_a_second_tab(page: Any, photo: Path) -> None:
     )
     second.close()
     assert names(page)
+
+
+def test_an_upload_goes_when_its_tab_is_closed(
+    browser: Any, address: str, photo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    own = tmp_path_factory.mktemp("own") / "nobody_else_sends_this.png"
+    Image.fromarray(np.asarray(Image.open(photo))[::-1]).save(own)
+
+    def kept() -> list[Path]:
+        found = tmp_path_factory.getbasetemp().glob(f"page*/pading_page_*/**/{own.name}")
+        return list(found)
+
+    with BrowserPage(browser, hosts=(address,)) as page:
+        page.goto(f"http://{address}")
+        page.wait_for_selector("#photograph")
+        upload(page, own)
+        assert kept()
+    end = time.monotonic() + 30
+    while kept() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not kept()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

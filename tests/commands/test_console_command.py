@@ -67,6 +67,34 @@ def test_unknown_command(
     assert f"no command {name!r}; {hint}" in capsys.readouterr().err
 
 
+PRINTED = {
+    "new": "home: instance, 80 images to train on",
+    "train": "harmonic  ",
+    "predict": "12 of 12 images: results in",
+    "evaluate": "harmonic  33.8",
+    "app": "http://127.0.0.1:7860/",
+    "report": "report.html: 1 run",
+    "convert": "class head grown from 119 seen to 133",
+    "add-classes": "134 classes, 1 new and 0 gone",
+    "export": "outputs within 2.1e-06 of PyTorch's",
+    "vectors": "my_minilm.npz: 17 classes, 384 numbers each",
+    "prepare": "wrote 5000 maps",
+    "check-data": "images without fault: 40",
+    "store": "store.json",
+    "rename-weights": "tensors under our names",
+}
+"""Command -> what its help shows of what it prints or writes."""
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_help_shows_what_the_output_looks_like(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, name, "--help") == 0
+    shown = capsys.readouterr().out
+    assert any(line.startswith("    ") and PRINTED[name] in line for line in shown.splitlines())
+
+
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
