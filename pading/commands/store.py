@@ -9,7 +9,7 @@ without GPUs, start several with --part 0/4, --part 1/4, ...: each makes its sha
 
 A bar shows how many shards are done. The folder of --output gets
 
-    store.json  what the store is of, and its shards
+    header.json  what the store was made of
     00000.safetensors, 00001.safetensors, ...
 """
 

@@ -80,7 +80,7 @@ PRINTED = {
     "vectors": "my_minilm.npz: 17 classes, 384 numbers each",
     "prepare": "wrote 5000 maps",
     "check-data": "images without fault: 40",
-    "store": "store.json",
+    "store": "header.json",
     "rename-weights": "tensors under our names",
 }
 """Command -> what its help shows of what it prints or writes."""
