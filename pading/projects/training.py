@@ -19,6 +19,7 @@ from pading.projects.stages import (
     results_of,
     starts_from_trained,
 )
+from pading.reports.html_report import write_report
 
 Command = Callable[[Sequence[str]], None]
 """The ``main`` of a command."""
@@ -63,6 +64,7 @@ def train_project(
                 print("is done already")
     minutes = (time.monotonic() - start) / 60
     print(f"\n{_scores(project)}\n\ntrained in {minutes:.1f} minutes: {project.weights}")
+    print(f"what was found, as a page: {write_report(str(project.output(project.stages[-1])))}")
     name = shlex.quote(str(project.folder))
     print(
         f"\nnext\n    pading predict {name} --input PHOTOGRAPHS --output predictions\n"

@@ -49,6 +49,8 @@ def test_all_stages_resumed_and_used(
     assert "harmonic" in out.rpartition("home_val, per cent")[2]
     assert f"pading predict {home} --input PHOTOGRAPHS" in out
     project = read_project(home)
+    assert f"a page: {project.weights.parent / 'report.html'}" in out
+    assert "<html" in (project.weights.parent / "report.html").read_text(encoding="utf-8")
     weights = torch.load(project.weights, weights_only=True)["model"]
     # The same run without the interruption.
     other = made(tmp_path / "other", "--unseen", "fork")
