@@ -27,7 +27,8 @@ _EPOCHS = 50
 _GPU_ITERATIONS, _CPU_ITERATIONS = (2000, 10**9), (300, 1000)
 _CPU_LATER = 1200
 _CPU_BATCH = 4
-# An image of 1024 x 1024 in training, in gigabytes, measured on R-50 with mixed precision.
+# An image of 1024 x 1024 in training, in gigabytes: a guess for R-50 with mixed precision, to be
+# measured on a GPU.
 _GIGABYTES = 4.0
 
 
