@@ -7,6 +7,7 @@ from pading.config.key import (
     KEPT_SHARE,
     NOT_NEGATIVE,
     POSITIVE,
+    SHARE,
     Key,
     list_of,
     one_of,
@@ -35,6 +36,13 @@ ZERO_SHOT_KEYS = (
         "Width of its feed-forward layers, and of the plain generator.",
     ),
     Key("MODEL.GENERATOR.DROPOUT", 0.1, DROPOUT, "Its dropout."),
+    Key(
+        "MODEL.GENERATOR.TOKEN_NORM",
+        False,
+        ANY,
+        "Plain generator: normalise the semantic tokens to the size of the noise, which covers "
+        "them at first otherwise.",
+    ),
     Key(
         "MODEL.GENERATOR.NOISE",
         True,
@@ -106,6 +114,13 @@ ZERO_SHOT_KEYS = (
         [2.0, 5.0, 10.0, 20.0, 40.0, 80.0],
         list_of(POSITIVE),
         "Bandwidths sigma of the moment-matching kernel, as in exp(-|a - b|^2 / (2 sigma)).",
+    ),
+    Key(
+        "MODEL.ZERO_SHOT.MOMENT_CLASS_SHARE",
+        0.0,
+        SHARE,
+        "Share of that kernel that compares synthetic and real embeddings class by class, in "
+        "[0, 1]; 0, as published: all classes are one sample.",
     ),
     Key(
         "MODEL.ZERO_SHOT.GENERATOR_CLASS_WEIGHT",

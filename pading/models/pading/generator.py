@@ -78,14 +78,24 @@ class PrimitiveGenerator(nn.Module):
 class MLPGenerator(nn.Module):
     """Two linear layers on semantic token and noise: the baseline that PADing is compared with."""
 
-    def __init__(self, dim: int, *, hidden_dim: int, noise: bool) -> None:
+    def __init__(self, dim: int, *, hidden_dim: int, noise: bool, token_norm: bool = False) -> None:
+        """
+        Args:
+            dim: C.
+            hidden_dim: width between the layers.
+            noise: whether many embeddings come of a token.
+            token_norm: tokens of unit vectors are small beside the noise; normalise them.
+        """
         super().__init__()
         self.noise = noise
+        self.token_norm = token_norm
         self.linear1 = nn.Linear(2 * dim, hidden_dim)
         self.linear2 = nn.Linear(hidden_dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, C) semantic tokens of the wanted classes -> (N, C) synthetic embeddings."""
+        if self.token_norm:
+            tokens = F.layer_norm(tokens, tokens.shape[-1:])
         noise = torch.randn_like(tokens) if self.noise else torch.zeros_like(tokens)
         hidden = F.leaky_relu(self.linear1(torch.cat((tokens, noise), dim=-1)), 0.2)
         return self.linear2(hidden)
@@ -104,4 +114,4 @@ def build_generator(cfg: CfgNode) -> nn.Module:
             dropout=g.DROPOUT,
             noise=g.NOISE,
         )
-    return MLPGenerator(dim, hidden_dim=g.FFN_DIM, noise=g.NOISE)
+    return MLPGenerator(dim, hidden_dim=g.FFN_DIM, noise=g.NOISE, token_norm=g.TOKEN_NORM)

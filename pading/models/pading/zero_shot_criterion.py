@@ -40,6 +40,7 @@ class ZeroShotCriterion(nn.Module):
         self,
         *,
         bandwidths: Sequence[float],
+        moment_class_share: float,
         generator_class_weight: float,
         structure: StructureWeights,
         temperature: float,
@@ -49,6 +50,7 @@ class ZeroShotCriterion(nn.Module):
         """
         Args:
             bandwidths: of the moment-matching kernels.
+            moment_class_share: share of them that compares class by class.
             generator_class_weight: of the classifier's verdict on synthetic embeddings.
             structure: weights of disentanglement and alignment.
             temperature: of the Kullback-Leibler terms.
@@ -56,6 +58,7 @@ class ZeroShotCriterion(nn.Module):
         """
         super().__init__()
         self.bandwidths = list(bandwidths)
+        self.moment_class_share = moment_class_share
         self.generator_class_weight = generator_class_weight
         self.structure = structure
         self.temperature = temperature
@@ -68,6 +71,7 @@ class ZeroShotCriterion(nn.Module):
         whole = z.STRUCTURE_WEIGHT
         return {
             "bandwidths": z.MOMENT_BANDWIDTHS,
+            "moment_class_share": z.MOMENT_CLASS_SHARE,
             "generator_class_weight": z.GENERATOR_CLASS_WEIGHT,
             "structure": StructureWeights(
                 alignment=whole * z.ALIGNMENT_WEIGHT,
@@ -89,12 +93,16 @@ class ZeroShotCriterion(nn.Module):
 
     def generator_losses(self, step: GeneratorStep) -> dict[str, Tensor]:
         """L_G, L_cls and the structure terms; their sum trains everything but the classifier."""
+        labels = step.guiding_labels
         losses = {
             "loss_moment": moment_matching_loss(
-                step.synthetic.float(), step.real.float(), self.bandwidths
+                step.synthetic.float(),
+                step.real.float(),
+                self.bandwidths,
+                labels,
+                self.moment_class_share,
             )
         }
-        labels = step.guiding_labels
         verdict = F.cross_entropy(step.guiding_logits.float(), labels, reduction="sum")
         verdict = verdict / max(len(labels), 1)
         losses["loss_generator_class"] = self.generator_class_weight * verdict

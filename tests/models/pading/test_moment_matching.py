@@ -56,3 +56,19 @@ def test_of_nothing_is_as_good_as_zero() -> None:
     loss.backward()
     assert 0 <= loss.item() <= 1e-6
     assert empty.grad.shape == (0, 5)
+
+
+def test_class_by_class(rng: torch.Generator) -> None:
+    """Wholly class by class: the classes' own discrepancies, each by its share of the rows."""
+    labels = torch.tensor([0, 0, 2, 2, 2, 5])
+    x, f = torch.randn(2, 6, 4, generator=rng, dtype=torch.float64)
+    squares = sum(
+        naive(f[labels == k], x[labels == k]) ** 2 * float((labels == k).double().mean()) ** 2
+        for k in (0, 2, 5)
+    )
+    loss = moment_matching_loss(f, x, BANDWIDTHS, labels, class_share=1.0)
+    assert loss.item() == pytest.approx(math.sqrt(3 * squares), rel=1e-9)
+    # Samples that are alike as a whole, with their classes exchanged.
+    swapped = x[[2, 3, 0, 1, 5, 4]]
+    assert moment_matching_loss(swapped, x, BANDWIDTHS).item() < 1e-5
+    assert moment_matching_loss(swapped, x, BANDWIDTHS, labels, 0.5).item() > 0.1

@@ -24,6 +24,7 @@ WIDTH, SEEN, UNSEEN = 6, 4, 3
 def criterion() -> ZeroShotCriterion:
     return ZeroShotCriterion(
         bandwidths=[2.0, 10.0],
+        moment_class_share=0.0,
         generator_class_weight=0.01,
         structure=WEIGHTS,
         temperature=0.1,
