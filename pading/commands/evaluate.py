@@ -87,7 +87,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="JSON file of the scores; folder of a dial")
     parser.add_argument("--per-class", action="store_true", help="print a table of the classes too")
     parser.add_argument("--dial", metavar="MODEL", help="the curve of seen against unseen")
-    parser.add_argument("--biases", type=float, nargs="+", help="values of the curve")
+    parser.add_argument("--biases", type=float, nargs="+", help="values of the curve; -- ends them")
     parser.add_argument(
         "--choose-dial", type=float, metavar="SHARE", help="of the images, to choose the value by"
     )

@@ -47,9 +47,15 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
     """
     cfg = get_cfg()
     add_pading_config(cfg)
+    theirs = dict(_leaves(get_cfg()))
     for path, settings in _read_with_bases(config_file):
-        for key, value in _leaves(settings):
-            _set(cfg, key, value, source=path)
+        leaves = dict(_leaves(settings))
+        # A run's config.yaml has every key, Detectron2's own as well, which are those of the
+        # published code for some things of ours.
+        whole = theirs.keys() <= leaves.keys()
+        for key, value in leaves.items():
+            if not (whole and key in PUBLISHED_KEYS and value == theirs.get(key)):
+                _set(cfg, key, value, source=path)
     override(cfg, overrides)
     return cfg
 

@@ -28,7 +28,9 @@ def draw_curves(curves: Mapping[str, Curve], path: str | Path) -> None:
         best = curve.best
         axes.plot(best.seen, best.unseen, marker="*", markersize=15, color=line.get_color())
         note = f"{best.bias:g}: harmonic {best.harmonic:.1f}"
-        axes.annotate(note, (best.seen, best.unseen), (6, 6), textcoords="offset points")
+        # Curves fall to the right: below and to the left of the best point is room.
+        place = (best.seen, best.unseen)
+        axes.annotate(note, place, (-8, -16), textcoords="offset points", ha="right")
     named: Sequence[str] = list(dict.fromkeys(curve.figure for curve in curves.values()))
     axes.set_xlabel(f"seen {', '.join(named)} (per cent)")
     axes.set_ylabel(f"unseen {', '.join(named)} (per cent)")

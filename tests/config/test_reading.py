@@ -156,6 +156,18 @@ def test_published_keys_name_keys_of_ours(tmp_path: Path) -> None:
         assert not ours or known(cfg, ours), published
 
 
+def test_a_configuration_that_a_run_has_written(tmp_path: Path) -> None:
+    """It has Detectron2's own keys, some of which are refused where a user sets them."""
+    cfg = load_config("shapes/PADing", ["SEED", "7"])
+    path = tmp_path / "config.yaml"
+    path.write_text(cfg.dump())
+    again = load_config(str(path))
+    assert yaml.safe_load(again.dump()) == yaml.safe_load(cfg.dump())
+    path.write_text(cfg.dump().replace("COMMON_STRIDE: 4", "COMMON_STRIDE: 8"))
+    with pytest.raises(InputError, match=r"COMMON_STRIDE is a key of the published code"):
+        load_config(str(path))
+
+
 def test_a_configuration_by_name_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
