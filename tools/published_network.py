@@ -14,6 +14,7 @@ from detectron2.modeling import build_model
 from detectron2.projects.deeplab import add_deeplab_config
 from torch import Tensor, nn
 
+from pading.config.reading import read_with_bases
 from pading.errors import InputError
 from pading.models.mask2former import Mask2Former
 
@@ -61,7 +62,8 @@ def published_segmenter(cfg: CfgNode, model: Mask2Former) -> nn.Module:
     add_deeplab_config(theirs)
     config.add_maskformer2_config(theirs)
     theirs.set_new_allowed(True)
-    theirs.merge_from_file(str(folder / "configs/panoptic-segmentation/pretrain.yaml"))
+    for _, settings in read_with_bases(str(folder / "configs/panoptic-segmentation/pretrain.yaml")):
+        theirs.merge_from_other_cfg(CfgNode(settings))
     _settings(theirs, cfg, model)
     built = build_model(theirs).eval()
     _take_weights(built, model.state_dict())

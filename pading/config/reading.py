@@ -48,7 +48,7 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
     cfg = get_cfg()
     add_pading_config(cfg)
     theirs = dict(_leaves(get_cfg()))
-    for path, settings in _read_with_bases(config_file):
+    for path, settings in read_with_bases(config_file):
         leaves = dict(_leaves(settings))
         # A run's config.yaml has every key, Detectron2's own as well, which are those of the
         # published code for some things of ours.
@@ -111,7 +111,7 @@ def override(cfg: CfgNode, overrides: Sequence[str]) -> None:
         _set(cfg, key, text, source="command line")
 
 
-def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
+def read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
     """The files to merge, base first; one that several files build on counts once, at its first."""
     path = config_path(path)
     real = os.path.realpath(path)
@@ -135,7 +135,7 @@ def _read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, d
         )
         if not os.path.isfile(base_path) and os.path.isfile(config_path(str(base))):
             base_path = config_path(str(base))
-        for name, content in _read_with_bases(base_path, (*seen, real)):
+        for name, content in read_with_bases(base_path, (*seen, real)):
             chain.setdefault(name, content)
     return [*chain.items(), (path, settings)]
 

@@ -143,7 +143,8 @@ class PackedConv2d(Conv2d):
         def pack() -> tuple[Tensor, Tensor | None]:
             weight, bias = self.weight.detach(), self.bias
             if norm:
-                scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+                # In float64, so that folding rounds once.
+                scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
                 shift = norm.bias - norm.running_mean * scale
                 weight = weight * scale[:, None, None, None]
                 bias = shift if bias is None else shift + bias * scale

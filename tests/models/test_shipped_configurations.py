@@ -33,7 +33,8 @@ def test_every_stage_is_listed() -> None:
         path
         for stage in ("pretrain", "PADing")
         for path in CONFIGS.rglob(f"{stage}*.yaml")
-        if path.parent.name != "shared"
+        if path.parent.name
+        not in ("shared", "msrc")  # tests/tools/test_demo_msrc.py has the latter
     }
     assert shipped == {stage_of(task, stage) for task in TASKS for stage in ("pretrain", "PADing")}
 

@@ -135,7 +135,7 @@ def test_a_single_array(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(InputError, match="coco_clip.*coco_minilm, shapes_minilm"):
+    with pytest.raises(InputError, match="coco_clip.*coco_minilm, msrc_minilm, shapes_minilm"):
         load_class_vectors("coco_clip", SPLIT)
 
 
