@@ -7,7 +7,9 @@ are at hand. Where a gradient is wanted, elsewhere than on a CPU, and in exporte
 layers are PyTorch's own. Parameters have the same names and values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -15,6 +17,18 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+_OWN: ContextVar[bool] = ContextVar("PyTorch's own layers", default=False)
+
+
+@contextmanager
+def pytorchs_own_layers() -> Iterator[None]:
+    """Compute as training does, bit by bit: packed weights round otherwise."""
+    token = _OWN.set(True)
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
 
 
 class _Kept:
@@ -44,6 +58,7 @@ def packed_dtype(x: Tensor) -> torch.dtype | None:
     if (
         x.device.type != "cpu"
         or torch.is_grad_enabled()
+        or _OWN.get()
         or not torch.backends.mkldnn.is_available()
     ):
         return None

@@ -15,6 +15,7 @@ from pading.layers.packed import (
     PackedConv2d,
     pack_convolutions,
     packed_dtype,
+    pytorchs_own_layers,
     short_softmax,
 )
 
@@ -123,3 +124,11 @@ def test_where_pytorchs_own_layers_are_called_for(rng: torch.Generator) -> None:
         assert packed_dtype(x.double()) is None
         assert packed_dtype(x.to("meta")) is None
         assert packed_dtype(x[:0]) is None
+
+
+@torch.no_grad()
+def test_pytorchs_own_layers_where_bits_count(rng: torch.Generator) -> None:
+    images = torch.randn(1, 3, generator=rng)
+    with pytorchs_own_layers():
+        assert packed_dtype(images) is None
+    assert packed_dtype(images) == torch.float32

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pading.data.batches import SeededSamples, training_entries
 from pading.data.mappers import SegmentationMapper
 from pading.errors import InputError
+from pading.layers.packed import pytorchs_own_layers
 from pading.layers.precision import amp_dtype, autocast
 from pading.models.pading.embedding_store import (
     DTYPES,
@@ -141,6 +142,7 @@ class Extraction:
                 write_shard(shard_path(folder, number), *self._shard(items, bar))
 
     @torch.no_grad()
+    @pytorchs_own_layers()
     def _shard(self, items: range, bar: tqdm) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings, labels and counts of some items."""
         settings = self.header.settings
