@@ -49,11 +49,13 @@ def run(main: Callable[[], None], *command: object) -> None:
     """As from the command line, in this process."""
     loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "pading")]
     before = [list(logger.handlers) for logger in loggers]
+    disabled = logging.root.manager.disable
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["program", *map(str, command)])
             exit_on_input_error(main)
     finally:
+        logging.disable(disabled)
         # The handlers that a run adds write to pytest's stream of one test.
         setup_logger.cache_clear()
         for logger, handlers in zip(loggers, before, strict=True):
