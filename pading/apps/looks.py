@@ -1,6 +1,5 @@
 """What a model found in a photograph, kept so that the seen-unseen dial can be turned."""
 
-import copy
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pading.inference.calibration import with_seen_bias
 from pading.prediction import Predictor
 from pading.prediction.raw_results import raw_results
 from pading.prediction.result import Prediction, finish
@@ -90,10 +90,7 @@ class Look:
             return self.prediction
         if self._margins is not None:
             return self._finished({"semantic": self._margins.at(bias)})
-        # A copy with the same weights: other visitors' threads use the model meanwhile.
-        turned = copy.copy(self._model)
-        settings = self._model.inference
-        turned.inference = dataclasses.replace(settings, seen_bias=settings.seen_bias + bias)
+        turned = with_seen_bias(self._model, self._model.inference.seen_bias + bias)
         with torch.no_grad():
             [output] = turned.conclude(self._looked)
         return self._finished(raw_results(output))

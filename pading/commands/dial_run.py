@@ -12,7 +12,8 @@ from pading.checkpoint.weights import read_weights
 from pading.config import config_from_yaml
 from pading.data.catalogue import register_datasets
 from pading.errors import InputError
-from pading.evaluation.dial import BIASES, Curve, dial, halves
+from pading.evaluation.dial import BIASES, dial, halves
+from pading.evaluation.seen_unseen_curve import Curve
 from pading.evaluation.tables import without_nan
 from pading.files import write_json, writing
 from pading.models.base import SegmentationModel

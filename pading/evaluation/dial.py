@@ -8,11 +8,10 @@ learning (ECCV 2016).
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -24,7 +23,9 @@ from pading.engine.trainer import Trainer
 from pading.errors import InputError
 from pading.evaluation.evaluators import build_evaluator
 from pading.evaluation.groups import harmonic_mean
+from pading.evaluation.seen_unseen_curve import Curve, Point
 from pading.files import read_json, write_json
+from pading.inference.calibration import with_seen_bias
 from pading.models.base import SegmentationModel
 from pading.randomness import generator
 
@@ -37,69 +38,14 @@ FIGURES = {"panoptic_seg": "PQ", "sem_seg": "mIoU", "segm": "AP"}
 """Task -> the figure that its curve shows."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """Per cent at one value of SEEN_BIAS."""
-
-    bias: float
-    seen: float
-    unseen: float
-    harmonic: float
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Seen against unseen.
-
-    Args:
-        task: Detectron2's name of the task.
-        figure: what the points hold.
-        points: by ascending bias.
-    """
-
-    task: str
-    figure: str
-    points: tuple[Point, ...]
-
-    @property
-    def best(self) -> Point:
-        """Where the harmonic mean is largest; of equals the one nearest to 0."""
-        return max(self.points, key=lambda point: (point.harmonic, -abs(point.bias)))
-
-    @property
-    def area(self) -> float:
-        """Under unseen over seen, of the square of 100 by 100 per cent: in [0, 1].
-
-        The curve ends level at seen = 0, and falls straight down at the largest seen.
-        """
-        ordered = sorted(self.points, key=lambda point: (point.seen, -point.unseen))
-        seen = np.array([0.0, *(point.seen for point in ordered)]) / 100
-        unseen = np.array([ordered[0].unseen, *(point.unseen for point in ordered)]) / 100
-        return float(((unseen[1:] + unseen[:-1]) / 2 * np.diff(seen)).sum())
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        points = [asdict(point) for point in self.points]
-        return {
-            "figure": self.figure,
-            "area": self.area,
-            "best": asdict(self.best),
-            "points": points,
-        }
-
-
 @torch.no_grad()
 def at_each_bias(
     model: SegmentationModel, batch: list[dict], biases: Sequence[float]
 ) -> Iterator[list[dict]]:
     """Results of a batch at each value, of one pass of the network; the model stays as it was."""
-    looked, kept = model.look(batch), model.inference
-    try:
-        for bias in biases:
-            model.inference = replace(kept, seen_bias=bias)
-            yield model.conclude(looked)
-    finally:
-        model.inference = kept
+    looked = model.look(batch)
+    for bias in biases:
+        yield with_seen_bias(model, bias).conclude(looked)
 
 
 def dial(

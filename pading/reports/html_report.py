@@ -152,17 +152,15 @@ def _dials(run: StoredRun) -> list[dict[str, Any]]:
     return [
         {
             "title": f"{run.name}: {dataset}, {_TITLES.get(task, task)}",
-            "figure": curve["figure"],
-            "best": curve["best"],
-            "points": curve["points"],
+            "curve": curve,
             "line": " ".join(
-                f"{width * p['seen'] / 100:.1f},{height * (1 - p['unseen'] / 100):.1f}"
-                for p in sorted(curve["points"], key=lambda p: p["bias"])
+                f"{width * p.seen / 100:.1f},{height * (1 - p.unseen / 100):.1f}"
+                for p in curve.points
             ),
         }
         for dataset, curves in run.dials.items()
         for task, curve in curves.items()
-        if all(math.isfinite(p[group]) for p in curve["points"] for group in ("seen", "unseen"))
+        if all(math.isfinite(value) for p in curve.points for value in (p.seen, p.unseen))
     ]
 
 

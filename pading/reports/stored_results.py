@@ -1,7 +1,6 @@
 """What a run or an evaluation has left on disk, as a report reads it."""
 
 import json
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 from pading.errors import InputError
 from pading.evaluation.evaluator import RESULTS_FILE
 from pading.evaluation.groups import Scores
+from pading.evaluation.seen_unseen_curve import Curve
 from pading.files import field as entry_field
 from pading.files import read_json
 
@@ -41,7 +41,7 @@ class StoredRun:
     """Time, command, versions and git state of the last start; empty where none was kept."""
     losses: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """Name of a loss -> (iteration, value)."""
-    dials: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dials: dict[str, dict[str, Curve]] = field(default_factory=dict)
     """Data set, or part of one -> task -> curve of seen against unseen, where one was made."""
     name: str = ""
     """Short, and unlike those of the other runs of a report."""
@@ -131,23 +131,18 @@ def _configuration(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot read this configuration: {error}") from error
 
 
-def _dial(path: Path) -> dict[str, Any]:
+def _dial(path: Path) -> dict[str, Curve]:
     """What ``pading evaluate --dial`` has written: curves by task."""
-    curves = read_json(path)
+    records = read_json(path)
     try:
-        for task in curves:
-            curve = entry_field(curves, task, dict, str(path))
-            entry_field(curve, "figure", str, f"{path}: {task}")
-            for point in [curve["best"], *entry_field(curve, "points", list, f"{path}: {task}")]:
-                for name in ("bias", "seen", "unseen", "harmonic"):
-                    # null where a score is not a number: of a group without a class.
-                    if entry_field(point, name, (int, float, type(None)), str(path)) is None:
-                        point[name] = math.nan
-    except (InputError, KeyError, TypeError) as error:
+        return {
+            task: Curve.from_record(task, entry_field(records, task, dict, str(path)))
+            for task in records
+        }
+    except (InputError, TypeError) as error:
         raise InputError(
             f"{path}: holds no curve of the dial ({error}); make it anew: pading evaluate --dial"
         ) from error
-    return curves
 
 
 def _losses(path: Path) -> dict[str, list[tuple[int, float]]]:

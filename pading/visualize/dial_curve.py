@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pading.evaluation.dial import Curve
+from pading.evaluation.seen_unseen_curve import Curve
 from pading.files import replacing
 
 

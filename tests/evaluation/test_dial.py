@@ -13,8 +13,9 @@ from pading.config import config_from_yaml
 from pading.data.catalogue import register_datasets
 from pading.engine.building import configured_model
 from pading.engine.trainer import Trainer
-from pading.evaluation.dial import Curve, Point, dial, halves
+from pading.evaluation.dial import dial, halves
 from pading.evaluation.evaluators import build_evaluator
+from pading.evaluation.seen_unseen_curve import Curve, Point
 from pading.models.trained import load_trained
 from tests.narrow import NARROW_OVERRIDES
 
@@ -27,6 +28,12 @@ CONFIGS = {
     ),
     "shapes/semantic/LSeg": ("shapes_semantic_val", [], {"sem_seg"}),
 }
+
+
+def test_a_curve_out_of_its_record() -> None:
+    points = tuple(Point(bias, 60.0 - bias, 20.0 + bias, 30.0 + bias) for bias in (-0.5, 0.0, 0.5))
+    curve = Curve("panoptic_seg", "PQ", points)
+    assert Curve.from_record("panoptic_seg", json.loads(json.dumps(curve.record()))) == curve
 
 
 @pytest.mark.parametrize("config", CONFIGS)
