@@ -22,7 +22,7 @@ The photographs are for non-commercial research.
 
 import argparse
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     elif source.resolve() != root.resolve():
         _take_over(source, root)
-    counts = {}
-    for name in MSRC_SPLITS:
-        counts[name] = _write_seen(root, load_split(name))
-    print_counts(counts)
+    print_counts(_write_seen(root))
 
 
 def _convert(source: Path, root: Path) -> None:
@@ -163,7 +160,8 @@ def _segments(
     ids = np.zeros(numbers.shape, dtype=np.int64)
     segments: list[dict[str, Any]] = []
     by_name = {info.name: info for info in split.classes}
-    for name, members in _joined(numbers, named):
+    stuff = {info.name for info in split.classes if not info.isthing}
+    for name, members in _joined(numbers, named, stuff):
         mask = np.isin(numbers, members)
         ids[mask] = len(segments) + 1
         segments.append(
@@ -178,8 +176,16 @@ def _segments(
     return ids, segments
 
 
-def _joined(numbers: np.ndarray, named: Mapping[int, str]) -> Iterator[tuple[str, list[int]]]:
-    """The class of each segment to be, and the authors' segments that it is made of."""
+def _joined(
+    numbers: np.ndarray, named: Mapping[int, str], stuff: Collection[str]
+) -> Iterator[tuple[str, list[int]]]:
+    """The class of each segment to be, and the authors' segments that it is made of.
+
+    Args:
+        numbers: (H, W), of the authors' segments.
+        named: the class of each, "" where of none.
+        stuff: the classes whose segments are one.
+    """
     people = {number: [number] for number, name in named.items() if name == "body"}
     for face in (number for number, name in named.items() if name == "face"):
         rim = numbers[ndimage.binary_dilation(numbers == face)]
@@ -187,13 +193,13 @@ def _joined(numbers: np.ndarray, named: Mapping[int, str]) -> Iterator[tuple[str
         body = max(touching, key=lambda b: touching[b], default=face)
         people.setdefault(body, []).append(face)
     yield from (("person", members) for members in people.values())
-    stuff: dict[str, list[int]] = {}
+    joined: dict[str, list[int]] = {}
     for number, name in named.items():
-        if name in ("building", "grass", "tree", "sky", "mountain", "water", "road"):
-            stuff.setdefault(name, []).append(number)
+        if name in stuff:
+            joined.setdefault(name, []).append(number)
         elif name not in ("", "face", "body"):
             yield name, [number]
-    yield from stuff.items()
+    yield from joined.items()
 
 
 def _take_over(source: Path, root: Path) -> None:
@@ -208,25 +214,32 @@ def _take_over(source: Path, root: Path) -> None:
             shutil.copyfile(source / name, path)
 
 
-def _write_seen(root: Path, split: ClassSplit) -> dict[str, int]:
-    """The training images without an unseen class (of instances: an unseen thing)."""
-    unseen = {split.classes[label].id for label in split.unseen}
+def _write_seen(root: Path) -> dict[str, dict[str, int]]:
+    """For each split, the training images without an unseen class (of instances: an unseen thing).
+
+    Returns:
+        split -> how many images there are of what kind.
+    """
+    split = load_split(MSRC_SPLITS[0])  # of which the others have the classes
     path = root / "panoptic_train.json"
-    content = read_json(path)
+    panoptic, instances = read_json(path), read_json(root / "instances_train.json")
     spec = DatasetSpec("train", "panoptic", split.name, "images", str(path), "panoptic_train")
-    entries = parse_panoptic(content, spec.under(root), split)
-    counts = {"training images": len(entries)}
+    total = len(parse_panoptic(panoptic, spec.under(root), split))
     shown: dict[str, dict[int, set[int]]] = {"panoptic": {}, "instances": {}}
-    for row in content["annotations"]:
+    for row in panoptic["annotations"]:
         shown["panoptic"][row["image_id"]] = {s["category_id"] for s in row["segments_info"]}
-    instances = read_json(root / "instances_train.json")
     for row in instances["annotations"]:
         shown["instances"].setdefault(row["image_id"], set()).add(row["category_id"])
-    for kind, whole in (("panoptic", content), ("instances", instances)):
-        images = {image for image, ids in shown[kind].items() if not ids & unseen}
-        kept = [row for row in whole["annotations"] if row["image_id"] in images]
-        write_json(root / f"{kind}_train_{split.name}_seen.json", restricted(whole, kept))
-        counts[f"without an unseen class, {kind}"] = len(images)
+    counts = {}
+    for name in MSRC_SPLITS:
+        split = load_split(name)
+        unseen = {split.classes[label].id for label in split.unseen}
+        counts[name] = {"training images": total}
+        for kind, whole in (("panoptic", panoptic), ("instances", instances)):
+            images = {image for image, ids in shown[kind].items() if not ids & unseen}
+            kept = [row for row in whole["annotations"] if row["image_id"] in images]
+            write_json(root / f"{kind}_train_{name}_seen.json", restricted(whole, kept))
+            counts[name][f"without an unseen class, {kind}"] = len(images)
     return counts
 
 
