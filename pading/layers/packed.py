@@ -80,7 +80,7 @@ def short_softmax(weights: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """``nn.Linear``, and a ReLU or a sum behind it in one."""
+    """``nn.Linear``, and a ReLU behind it in one."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
@@ -111,23 +111,19 @@ class PackedConv2d(Conv2d):
 
     _packed: _Kept
 
-    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
-        """(B, inputs, h, w) to (B, outputs, h', w'), through a ReLU where asked for."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h', w')."""
         dtype = packed_dtype(x)
         if dtype is None or self.weight.is_inference() or isinstance(self.padding, str):
-            y = super().forward(x)
-            return F.relu_(y) if relu else y
-        y = torch.ops.mkldnn._convolution_pointwise(
-            channels_last(x, dtype),
-            *self._weights(x, dtype),
-            *self._geometry(),
-            "relu" if relu else "none",
-            [],
-            "",
-        )
+            return super().forward(x)
+        y = self._product(x, dtype, "none")
         if self.norm is not None and not self.folds:
             y = self.norm(y)
         return y if self.activation is None else self.activation(y)
+
+    def relu_of(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """relu(convolution of x) in a type, where it folds."""
+        return self._product(x, dtype, "relu")
 
     def onto(self, total: Tensor, x: Tensor) -> Tensor:
         """relu(total + convolution of x), in the place of ``total``, whose type both have."""
@@ -139,6 +135,16 @@ class PackedConv2d(Conv2d):
             "add",
             1.0,
             "relu",
+            [],
+            "",
+        )
+
+    def _product(self, x: Tensor, dtype: torch.dtype, after: str) -> Tensor:
+        return torch.ops.mkldnn._convolution_pointwise(
+            channels_last(x, dtype),
+            *self._weights(x, dtype),
+            *self._geometry(),
+            after,
             [],
             "",
         )
@@ -188,7 +194,7 @@ class PackedBottleneck(BottleneckBlock):
             return super().forward(x)
         # Without a shortcut of its own, what comes in is a block's output that none else reads.
         total = channels_last(x, dtype) if self.shortcut is None else self.shortcut(x)
-        inner = self.conv2(self.conv1(x, relu=True), relu=True)
+        inner = self.conv2.relu_of(self.conv1.relu_of(x, dtype), dtype)
         return self.conv3.onto(total, inner)
 
 
