@@ -162,7 +162,7 @@ def contestants(
     turns: dict[str, Turn] = {name: _ours(model, name) for name in _TYPES}
     making: dict[str, float] = {}
     if CHECKOUT in os.environ:
-        turns["published"] = _whole(published_segmenter(cfg, model), model.device)
+        turns["published"] = _whole(published_segmenter(model), model.device)
     images = model.preprocess(inputs)[0]
     if "compiled" in others:
         begin = time.perf_counter()

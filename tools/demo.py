@@ -40,17 +40,23 @@ _SHOWN = {
 }
 
 
-def parse_args() -> argparse.Namespace:
+def demo_parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that demonstrations have in common; --output is each one's own."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--seed", type=int, default=1, help="of all trainings")
+    parser.add_argument("--scenes", type=int, default=8, help="validation images to draw")
+    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every training")
+    return parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = demo_parser(__doc__)
     parser.add_argument("--task", choices=tuple(_SHOWN), default="panoptic")
     parser.add_argument(
         "--output", type=Path, help="where results go (default: output/demo, _TASK if another one)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of both training stages")
-    parser.add_argument("--scenes", type=int, default=8, help="validation scenes to draw")
-    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for both training stages")
     return parser.parse_args()
 
 

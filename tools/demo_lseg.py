@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-from demo import only, run, scores_of, write_results
+from demo import demo_parser, only, run, scores_of, write_results
 from semantic_scenes import draw_scenes, random_vectors
 
 from pading.data.catalogue import DATASETS
@@ -24,14 +24,9 @@ _SHOWN = ("mIoU", "accuracy")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = demo_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("output/demo_lseg"))
-    parser.add_argument("--seed", type=int, default=1, help="of the training")
-    parser.add_argument("--scenes", type=int, default=8, help="validation scenes to draw")
     parser.add_argument("--control", action="store_true", help="train with random vectors as well")
-    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every training")
     return parser.parse_args()
 
 

@@ -13,7 +13,7 @@ import argparse
 import time
 from pathlib import Path
 
-from demo import draw_scenes, only, predictions_of, run, scores_of, write_results
+from demo import demo_parser, draw_scenes, only, predictions_of, run, scores_of, write_results
 from semantic_scenes import random_vectors
 
 from pading.data.catalogue import DATASETS
@@ -35,22 +35,17 @@ _COCO_STUFF = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = demo_parser(__doc__)
     parser.add_argument(
         "--source", metavar="FOLDER", required=True, help="MSRC v2 (pading prepare msrc --help)"
     )
     parser.add_argument("--output", type=Path, default=Path("output/demo_msrc"))
-    parser.add_argument("--seed", type=int, default=1, help="of both training stages")
-    parser.add_argument("--scenes", type=int, default=8, help="validation photographs to draw")
     parser.add_argument(
         "--vectors",
         metavar="FILE.npz",
         help="class vectors to try as well, under our names or COCO-Stuff's",
     )
     parser.add_argument("--control", action="store_true", help="try random vectors as well")
-    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for both training stages")
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import shapes_clip
-from demo import only, run, scores_of, write_results
+from demo import demo_parser, only, run, scores_of, write_results
 from semantic_scenes import draw_scenes, random_vectors
 
 from pading.config import load_config
@@ -30,14 +30,9 @@ _SCENES = ShapesSettings(seed=11, train=1, val=1200)  # of which those of all cl
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = demo_parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("output/demo_zegclip"))
-    parser.add_argument("--seed", type=int, default=1, help="of all trainings")
-    parser.add_argument("--scenes", type=int, default=8, help="validation scenes to draw")
     parser.add_argument("--control", action="store_true", help="train with random vectors as well")
-    parser.add_argument("overrides", nargs="*", help="KEY VALUE pairs for every training")
     return parser.parse_args()
 
 

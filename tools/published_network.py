@@ -23,7 +23,7 @@ CHECKOUT = "PADING_PUBLISHED"
 _MODEL = "maskformer_model"
 
 
-def published_segmenter(cfg: CfgNode, model: Mask2Former) -> nn.Module:
+def published_segmenter(model: Mask2Former) -> nn.Module:
     """Their network with our weights and settings.
 
     Its package is imported without its data sets, and its deformable attention, which is for GPUs
@@ -64,13 +64,13 @@ def published_segmenter(cfg: CfgNode, model: Mask2Former) -> nn.Module:
     theirs.set_new_allowed(True)
     for _, settings in read_with_bases(str(folder / "configs/panoptic-segmentation/pretrain.yaml")):
         theirs.merge_from_other_cfg(CfgNode(settings))
-    _settings(theirs, cfg, model)
+    _settings(theirs, model)
     built = build_model(theirs).eval()
     _take_weights(built, model.state_dict())
     return built
 
 
-def _settings(theirs: CfgNode, cfg: CfgNode, model: Mask2Former) -> None:
+def _settings(theirs: CfgNode, model: Mask2Former) -> None:
     ours, inference = model.inference, theirs.MODEL.MASK_FORMER.TEST
     theirs.MODEL.DEVICE = "cpu"
     theirs.MODEL.SEM_SEG_HEAD.NUM_CLASSES = (

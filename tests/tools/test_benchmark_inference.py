@@ -30,4 +30,4 @@ def test_every_stage_is_timed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
 def test_a_checkout_without_the_published_code_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(benchmark_inference.CHECKOUT, str(tmp_path))
     with pytest.raises(InputError, match=str(tmp_path)):
-        benchmark_inference.published_segmenter(None, None)
+        benchmark_inference.published_segmenter(None)
