@@ -46,8 +46,8 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
             wrong type. The message names file, key and remedy.
     """
     cfg = get_cfg()
+    theirs = dict(_leaves(cfg))
     add_pading_config(cfg)
-    theirs = dict(_leaves(get_cfg()))
     for path, settings in read_with_bases(config_file):
         leaves = dict(_leaves(settings))
         # A run's config.yaml has every key, Detectron2's own as well, which are those of the

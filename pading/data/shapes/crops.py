@@ -30,7 +30,7 @@ def draw_crop(
         while not canvas.add_object(thing):
             pass
         # Not always in the middle: patches everywhere have to learn objects.
-        away = rng.integers(-int(_AWAY * size), int(_AWAY * size) + 1, 2)
-        middle = np.argwhere(canvas.segments == 1).mean(0) + away
+        reach = int(_AWAY * size)
+        middle = np.argwhere(canvas.segments == 1).mean(0) + rng.integers(-reach, reach + 1, 2)
     top, left = (int(np.clip(m - size // 2, 0, scene - size)) for m in middle)
     return canvas.finish()[top : top + size, left : left + size]

@@ -91,8 +91,8 @@ class ClassMaskDecoder(nn.Module):
             descriptor: queries know the image by the product of its vector with the text's.
             unit_gain: initial weights are scaled to what they multiply, entries of unit vectors and
                 of their products. Without it, queries of narrow models start alike.
-            prior: chance of a class at a pixel where these are 0 (Lin et al., RetinaNet, ICCV 2017,
-                section 4.1): added to them as a constant.
+            prior: chance of a class at a pixel before anything is learned of it (Lin et al.,
+                RetinaNet, ICCV 2017, section 4.1): a constant on all mask logits.
         """
         super().__init__()
         self.descriptor = descriptor
