@@ -17,6 +17,13 @@ images.json                       the images and their ids, where no other file 
 semantic.json, semantic/*.png     the classes; label maps of class ids
 ..._overlays/*.png                pictures; classes with a star and hatching are unseen ones
 
+With --format, folders of these names as well:
+
+yolo/*.txt                        YOLO segmentation: outlines in shares of the image
+label_maps/*.png                  class ids, also of instances, which lie on each other
+datumaro/                         an export that Datumaro reads (annotations/default.json)
+fiftyone/*.json                   FiftyOne's samples (fiftyone.Sample.from_json)
+
 With --classes the model chooses from these labels, any texts, whose ids are their places in the
 list, counted from 0. Their vectors come from the text encoder that made the model's.
 
@@ -53,6 +60,7 @@ from pading.engine.environment import check_output_folder
 from pading.errors import InputError, first_few
 from pading.prediction import Predictor, find_images, load, predict_files
 from pading.prediction.journal import local_rank, share
+from pading.prediction.result_formats import package
 from pading.prediction.writing import FORMS
 from pading.projects.layout import is_project, trained_weights
 from pading.runtime import OnnxPredictor
@@ -91,14 +99,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "default what the checkpoint records",
     )
     parser.add_argument(
-        "--format", nargs="+", choices=tuple(FORMS), default=[], help="also write these forms"
+        "--format",
+        nargs="+",
+        choices=tuple(FORMS),
+        default=[],
+        help="also write these forms, each into a folder of its name",
     )
     parser.add_argument("--no-overlays", action="store_true", help="draw no pictures")
     parser.add_argument(
         "--min-score",
         type=float,
         default=0.3,
-        help="draw instances that score at least this; instance.json holds all (%(default)s)",
+        help="of instances that are drawn, and that --format writes; instance.json holds all "
+        "(%(default)s)",
     )
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
     args = parser.parse_args(with_configuration(parser, with_weights(arguments)))
@@ -172,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def predict_films(args: argparse.Namespace) -> None:
     """Each film by itself: a JSON file and the film with overlays."""
-    from pading.prediction.films import predict_film  # which loads OpenCV
+    package("cv2")  # of an extra, which films need
+    from pading.prediction.films import predict_film
 
     others = [path for path in args.input if path.suffix.lower() not in FILM_ENDINGS]
     if others or not args.weights or args.weights.endswith(_EXPORTED):

@@ -27,6 +27,7 @@ from pading.prediction.writing import (
     Record,
     Source,
     collecting,
+    gather_datumaro,
     remove_common,
     require_label_ids,
 )
@@ -125,7 +126,7 @@ def predict_files(
         output: a folder that can be written to.
         workers: processes that load and, of many images, write; 0: this process does.
         overlays: whether to draw pictures.
-        min_score: see :func:`~pading.prediction.predictor.draw_prediction`.
+        min_score: instances that score less are neither drawn nor written in the forms.
         forms: further forms of the results, of :data:`~pading.prediction.writing.FORMS`; each has
             a folder with a file for every image.
         run: what the results depend on beside images and options; a run that was killed with the
@@ -154,10 +155,9 @@ def predict_files(
         return []
     remove_common(Path(output))
     left = [sources[place] for place in journal.mine(names)]
-    drawn = min_score if overlays else None
-    write = ImageWriter(Path(output), predictor.split, drawn, tuple(forms))
+    write = ImageWriter(Path(output), predictor.split, min_score, overlays, tuple(forms))
     own, stopped = _predict(predictor, left, write, journal, workers)
-    put_together = partial(_put_together, Path(output), predictor)
+    put_together = partial(_put_together, Path(output), predictor, sources, forms)
     if stopped:
         if process[1] == 1:  # others may be at work yet
             number = put_together(journal.so_far(names))[0]
@@ -170,18 +170,25 @@ def predict_files(
 
 
 def _put_together(
-    output: Path, predictor: PredictsImages, records: Iterable[tuple[Record | None, str]]
+    output: Path,
+    predictor: PredictsImages,
+    sources: Sequence[Source],
+    forms: Sequence[str],
+    records: Iterable[tuple[Record | None, str]],
 ) -> tuple[int, list[str]]:
     """Write what images have in common; how many there are, and what is wrong with the others."""
-    number, unreadable = 0, []
+    names = {source.image_id: source.name for source in sources}
+    done, unreadable = [], []
     with collecting(output, predictor.split, predictor.tasks) as collection:
         for record, problem in records:
             if record is None:
                 unreadable.append(problem)
             else:
                 collection.add(record)
-                number += 1
-    return number, unreadable
+                done.append(names[record.image["id"]])
+    if "datumaro" in forms:
+        gather_datumaro(output, predictor.split, done)
+    return len(done), unreadable
 
 
 def _predict(

@@ -126,16 +126,16 @@ class Prediction:
         return result_formats.to_label_map(self, min_score)
 
     def to_supervision(self, min_score: float = 0.3) -> Any:
-        """``supervision.Detections``; needs the package supervision."""
+        """``supervision.Detections``; needs the extra ``supervision``."""
         return result_formats.to_supervision(self, min_score)
 
     def to_fiftyone(self, min_score: float = 0.3) -> Any:
         """``fiftyone.Detections``; needs the package fiftyone."""
         return result_formats.to_fiftyone(self, min_score)
 
-    def to_datumaro(self, min_score: float = 0.3) -> dict[str, Any]:
-        """An item of Datumaro's own format."""
-        return result_formats.to_datumaro(self, min_score)
+    def to_datumaro(self, min_score: float = 0.3, file_name: str = "") -> dict[str, Any]:
+        """An item of Datumaro's own format; ``file_name``: the image's (default: its name)."""
+        return result_formats.to_datumaro(self, min_score, file_name)
 
     def to_coco(self) -> dict[str, Any]:
         """COCO's formats as dictionaries.

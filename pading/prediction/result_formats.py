@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import numpy as np
 from pading.data.rle import decode_mask, encode_mask
 from pading.errors import InputError
 from pading.vocabulary.splits import ClassInfo
+
+_EXTRAS = {"cv2": "'pading[video]'", "supervision": "'pading[supervision]'"}
+"""Package -> the extra that brings it. FiftyOne is the user's to install: it asks for another
+OpenCV and Starlette than ours."""
 
 if TYPE_CHECKING:  # which has these as methods
     from pading.prediction.result import Prediction
@@ -42,7 +47,7 @@ def masks_of(
 
 def to_yolo(found: "Prediction", min_score: float) -> str:
     """YOLO segmentation: a line for each outline, of a class's place and x y ... in [0, 1]."""
-    cv2 = _package("cv2")
+    cv2 = package("cv2")
     lines = []
     places = {info.id: place for place, info in enumerate(found.classes)}
     for info, _, mask in masks_of(found, min_score):
@@ -81,7 +86,7 @@ def to_label_map(found: "Prediction", min_score: float) -> np.ndarray:
 
 def to_supervision(found: "Prediction", min_score: float) -> Any:
     """``supervision.Detections``, with boxes, masks, scores, class ids and names."""
-    supervision = _package("supervision")
+    supervision = package("supervision")
     rows = [row for row in masks_of(found, min_score) if row[2].any()]
     if not rows:
         return supervision.Detections.empty()
@@ -97,7 +102,7 @@ def to_supervision(found: "Prediction", min_score: float) -> Any:
 
 def to_fiftyone(found: "Prediction", min_score: float) -> Any:
     """``fiftyone.Detections``, with boxes in shares of the image and masks in their boxes."""
-    fiftyone = _package("fiftyone")
+    fiftyone = package("fiftyone")
     detections = []
     for info, score, mask in masks_of(found, min_score):
         if not mask.any():
@@ -112,7 +117,14 @@ def to_fiftyone(found: "Prediction", min_score: float) -> Any:
     return fiftyone.Detections(detections=detections)
 
 
-def to_datumaro(found: "Prediction", min_score: float) -> dict[str, Any]:
+def fiftyone_sample(found: "Prediction", path: Path, min_score: float) -> Any:
+    """``fiftyone.Sample`` of an image's file, with the result as its field "predictions"."""
+    sample = package("fiftyone").Sample(filepath=str(path.absolute()))
+    sample["predictions"] = to_fiftyone(found, min_score)
+    return sample
+
+
+def to_datumaro(found: "Prediction", min_score: float, file_name: str = "") -> dict[str, Any]:
     """An item of Datumaro's own format (:mod:`pading.data.formats.datumaro_export` reads it)."""
     places = {info.id: place for place, info in enumerate(found.classes)}
     annotations = []
@@ -129,7 +141,7 @@ def to_datumaro(found: "Prediction", min_score: float) -> dict[str, Any]:
         )
     item: dict[str, Any] = {"id": found.name, "annotations": annotations}
     if found.image is not None:
-        item["image"] = {"path": found.name, "size": list(found.image.shape[:2])}
+        item["image"] = {"path": file_name or found.name, "size": list(found.image.shape[:2])}
     return item
 
 
@@ -139,8 +151,14 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _package(name: str) -> Any:
+def package(name: str) -> Any:
+    """A package that only some forms of results need.
+
+    Raises:
+        InputError: it is not installed; names what to install.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise InputError(f"this form needs the package {name}; run: pip install {name}") from error
+        what = _EXTRAS.get(name, name)
+        raise InputError(f"this form of results needs {name}; run: pip install {what}") from error

@@ -15,6 +15,7 @@ from pading.data.masks import MOST_CLASSES
 from pading.errors import InputError
 from pading.files import replacing, write_json
 from pading.prediction.result import Prediction, draw_prediction, finish
+from pading.prediction.result_formats import fiftyone_sample
 from pading.vocabulary.splits import ClassSplit
 
 IMAGES_FILE = "images.json"
@@ -22,12 +23,20 @@ IMAGES_FILE = "images.json"
 TASKS = ("panoptic", "instance", "semantic")
 
 
-FORMS: dict[str, Callable[[Prediction], tuple[str, Any]]] = {
-    "yolo": lambda found: (".txt", found.to_yolo()),
-    "label_maps": lambda found: (".png", found.to_label_map()),
-    "datumaro": lambda found: (".json", json.dumps(found.to_datumaro())),
+FORMS: dict[str, Callable[[Prediction, Path, float], tuple[str, Any]]] = {
+    "yolo": lambda found, _, least: ("{}.txt", found.to_yolo(least)),
+    "label_maps": lambda found, _, least: ("{}.png", found.to_label_map(least)),
+    "datumaro": lambda found, path, least: (
+        "items/{}.json",
+        json.dumps(found.to_datumaro(least, path.name)),
+    ),
+    "fiftyone": lambda found, path, least: (
+        "{}.json",
+        fiftyone_sample(found, path, least).to_json(),
+    ),
 }
-"""Other forms that each image can be written in -> the file's ending and its content."""
+"""Other forms that each image can be written in -> of the result, the image's file and the least
+score: the name of the file, with {} for the image's, and its content."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +90,15 @@ class ImageWriter:
     Args:
         folder: of all results.
         split: the classes.
-        min_score: see :func:`~pading.prediction.predictor.draw_prediction`; None: no pictures.
+        min_score: instances that score less are neither drawn nor written in the forms.
+        overlays: whether to draw pictures.
         forms: of FORMS, written beside COCO's.
     """
 
     folder: Path
     split: ClassSplit
-    min_score: float | None
+    min_score: float
+    overlays: bool = True
     forms: tuple[str, ...] = ()
 
     def __call__(self, source: Source, image: np.ndarray, raw: dict[str, Any]) -> Record:
@@ -116,13 +127,13 @@ class ImageWriter:
                 Path(temporary).write_bytes(png)
         if found.semantic is not None:
             self._save("semantic", name, found.semantic)
-        if self.min_score is not None:
+        if self.overlays:
             pictures = draw_prediction(found.image, found, self.split, self.min_score)
             for task, picture in pictures.items():
                 self._save(f"{task}_overlays", name, picture)
         for form in self.forms:
-            ending, content = FORMS[form](found)
-            path = self.folder / form / f"{source.name}{ending}"
+            file, content = FORMS[form](found, source.path, self.min_score)
+            path = self.folder / form / file.format(source.name)
             with _naming(self.folder), replacing(path) as temporary:
                 if isinstance(content, str):
                     Path(temporary).write_text(content, encoding="utf-8")
@@ -191,6 +202,25 @@ class Collection:
         if self._instances is not None:
             with _naming(self._folder):
                 self._instances.write(text)
+
+
+def gather_datumaro(folder: Path, split: ClassSplit, names: Sequence[str]) -> None:
+    """One export of Datumaro's format from the items of all images.
+
+    Args:
+        folder: of all results.
+        split: the classes.
+        names: of the images.
+    """
+    labels = [{"name": name, "parent": "", "attributes": []} for name in split.names]
+    head = {"infos": {}, "categories": {"label": {"labels": labels, "attributes": []}}}
+    path = folder / "datumaro" / "annotations" / "default.json"
+    with _naming(folder), replacing(path) as temporary, open(temporary, "w") as file:
+        file.write(f'{json.dumps(head)[:-1]}, "items": [')
+        for number, name in enumerate(names):
+            item = (folder / "datumaro" / "items" / f"{name}.json").read_text(encoding="utf-8")
+            file.write(f"{',' if number else ''}\n{item}")
+        file.write("]}\n")
 
 
 def remove_common(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pading.commands import predict
+from pading.data.formats.recognise import read_annotations
 from pading.prediction.journal import Journal, share
 from pading.prediction.writing import Record
 from tests.narrow import SHAPES, save_random_weights
@@ -123,7 +125,7 @@ def test_killed_for_good(command: list[str], alone: dict[str, bytes], tmp_path: 
         stderr=subprocess.DEVNULL,
     )
     while process.poll() is None and not list(tmp_path.glob(".progress/*.jsonl")):
-        pass
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     run(command, tmp_path)
@@ -162,6 +164,15 @@ def test_json_of_one_process(alone: dict[str, bytes]) -> None:
 
 def test_other_forms(command: list[str], tmp_path: Path, photographs: Path) -> None:
     place = command.index("--no-overlays")
-    run([*command[:place], "--format", "yolo", "label_maps", *command[place:]], tmp_path)
-    for folder, ending in (("yolo", "txt"), ("label_maps", "png")):
+    forms = ["--format", "yolo", "label_maps", "datumaro", "--min-score", "0"]
+    run([*command[:place], *forms, *command[place:]], tmp_path)
+    for folder, ending in (("yolo", "txt"), ("label_maps", "png"), ("datumaro/items", "json")):
         assert len(list((tmp_path / folder).glob(f"*.{ending}"))) == IMAGES
+    # One export of all images, which is read as any other is.
+    found = read_annotations(tmp_path / "datumaro", photographs)["train"]
+    assert not found.faults
+    assert [image["file_name"] for image in found.content["images"]] == [
+        f"{number}.png" for number in range(IMAGES)
+    ]
+    detections = json.loads((tmp_path / "instance.json").read_text())
+    assert len(found.content["annotations"]) == len(detections) > 0

@@ -76,16 +76,26 @@ def test_label_maps(instances: Prediction) -> None:
     assert np.array_equal(other.to_label_map() == 2, masks()[2])
 
 
-def test_packages(instances: Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a package's constructor is given; without it, the remedy is named."""
+def test_supervision(instances: Prediction) -> None:
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    given = instances.to_supervision()
+    np.testing.assert_array_equal(given.xyxy, [[10, 5, 30, 20], [3, 22, 25, 38]])
+    np.testing.assert_array_equal(given.mask, masks()[:2])
+    assert given.area.tolist() == [mask.sum() for mask in masks()[:2]]
+    assert given.class_id.tolist() == [4, 9]
+    assert given["class_name"].tolist() == ["cup", "fork"]
+    assert len(given[given.confidence > 0.85]) == 1
+    picture = supervision.MaskAnnotator(opacity=1).annotate(np.zeros((*SIZE, 3), np.uint8), given)
+    assert np.array_equal(picture.any(-1), masks()[0] | masks()[1])
+    assert instances.to_supervision(min_score=0.95).is_empty()
+
+
+def test_fiftyone(instances: Prediction, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its constructors are given (the package clashes with ours); the remedy without it."""
     import sys
     from types import SimpleNamespace
 
     fake = SimpleNamespace(Detections=lambda **fields: fields, Detection=lambda **fields: fields)
-    monkeypatch.setitem(sys.modules, "supervision", fake)
-    given = instances.to_supervision()
-    np.testing.assert_array_equal(given["xyxy"], [[10, 5, 30, 20], [3, 22, 25, 38]])
-    assert given["class_id"].tolist() == [4, 9]
     monkeypatch.setitem(sys.modules, "fiftyone", fake)
     [first, _] = instances.to_fiftyone()["detections"]
     assert first["label"] == "cup" and first["mask"].all()
@@ -93,3 +103,6 @@ def test_packages(instances: Prediction, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "fiftyone", None)
     with pytest.raises(InputError, match="pip install fiftyone"):
         instances.to_fiftyone()
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(InputError, match=r"pip install 'pading\[supervision\]'"):
+        instances.to_supervision()
