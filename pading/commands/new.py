@@ -17,6 +17,9 @@ samples.png, the sheet of samples. It prints what there is of each class, as
 and what to mind: classes that are rare, unseen ones that no image can score (a star says unseen),
 names that nearly coincide.
 
+Training starts from --weights, or from ImageNet's where they can be had. A system that starts from
+CLIP needs its file (OpenAI's ViT-B-16.pt), whose text tower makes the class vectors too.
+
 Faults in the data are listed all at once, with file and entry, and nothing is made (status 1).
 With --fix those that have one right answer are mended in the project: polygons of fewer than three
 points left out, boxes made from masks, ids made whole numbers, images listed twice made one.
@@ -29,8 +32,9 @@ from pathlib import Path
 
 from pading.data.images import read_image
 from pading.projects.classes import RARE, alike
-from pading.projects.creation import TASKS, Created, FaultyDataError, Request, create
+from pading.projects.creation import Created, FaultyDataError, Request, create
 from pading.projects.layout import SHEET, systems
+from pading.projects.project_files import TASKS
 from pading.visualize import SheetRow, segments_of_entry, write_sheet
 
 _SAMPLES = 8
@@ -60,6 +64,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FILE_OR_ENCODER",
         help="what the names mean, as in pading vectors",
     )
+    add("--weights", type=Path, metavar="FILE", help="what training starts from, of your own")
     add("--seed", type=int, default=0, help="of the share to score")
     add("--fix", action="store_true", help="mend what has one right answer")
     return parser.parse_args(arguments)

@@ -2,7 +2,9 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,37 @@ class Checkpoints(HookBase):
         if stop:
             comm.synchronize()  # the launcher ends everybody once one process has stopped
             raise Interrupted
+
+
+class TimeEstimate(HookBase):
+    """Says once how long training will take, when a few steps have shown it."""
+
+    FIRST, LAST = 5, 20
+    """Steps from which on, and up to which, the time is taken; the very first are slower."""
+
+    def after_step(self) -> None:
+        done = self.trainer.iter + 1 - self.trainer.start_iter
+        left = self.trainer.max_iter - self.trainer.iter - 1
+        if done == self.FIRST:
+            self._start = time.perf_counter()
+        elif done == self.LAST and left:
+            each = (time.perf_counter() - self._start) / (self.LAST - self.FIRST)
+            end = datetime.now() + timedelta(seconds=each * left)
+            logger.info(
+                "%d steps are left, which will take about %s at %.2f s each, until %s",
+                left,
+                duration(each * left),
+                each,
+                end.strftime("%H:%M"),
+            )
+
+
+def duration(seconds: float) -> str:
+    """For people, as in "40 s", "12 min" and "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 class Evaluation(hooks.EvalHook):

@@ -15,7 +15,7 @@ from pading.compat import DefaultTrainer
 from pading.data.batches import Batches
 from pading.data.mappers import SegmentationMapper
 from pading.engine.building import configured_model
-from pading.engine.hooks import Checkpoints, Evaluation
+from pading.engine.hooks import Checkpoints, Evaluation, TimeEstimate
 from pading.engine.interruption import Interruption
 from pading.engine.loop import NonFiniteLossError, TrainingLoop
 from pading.engine.optimizers import JointOptimizer, build_optimizer
@@ -92,6 +92,7 @@ class Trainer(DefaultTrainer):
             ),
         ]
         if comm.is_main_process():
+            found.append(TimeEstimate())
             # In the end, so that results of the evaluation are written.
             found.append(hooks.PeriodicWriter(self.build_writers(), period=20))
         return found

@@ -4,7 +4,7 @@ import shutil
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from pading.data.catalogue import register
 from pading.data.formats.collected import Collected
 from pading.data.formats.recognise import read_annotations
-from pading.data.spec import DatasetSpec
 from pading.data.survey import Survey, survey
 from pading.errors import InputError
 from pading.files import write_json
@@ -28,11 +27,11 @@ from pading.projects.layout import (
     systems,
     write_text,
 )
-from pading.projects.subsets import partition, restricted, write_subset
+from pading.projects.project_files import data_row, stage_configuration
+from pading.projects.starting_weights import starting_weights, usual_vectors
+from pading.projects.subsets import partition, restricted, unseen_ids, write_subset
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
-
-TASKS = ("panoptic", "instance", "semantic")
 
 
 class FaultyDataError(InputError):
@@ -65,6 +64,7 @@ class Request:
     system: str = "pading"
     task: str = ""
     vectors: str = ""
+    weights: Path | None = None
     seed: int = 0
     fix: bool = False
 
@@ -104,6 +104,7 @@ def create(request: Request) -> Created:
         InputError: what cannot be begun with.
     """
     _check(request)
+    weights = starting_weights(request.system, request.weights)
     sources = _read(request)
     train = sources["train"]
     split = split_of_content(train, request.folder.resolve().name, request.unseen)
@@ -118,10 +119,11 @@ def create(request: Request) -> Created:
         write_json(folder / CLASSES, split.record(), indent=1)
         surveys = {subset: _surveyed(found, folder, subset) for subset, found in sources.items()}
         _refuse_faults(sources, surveys, request.fix)
-        vectors = vectors_for(split.names, request.vectors)
+        encoder = request.vectors or usual_vectors(request.system, weights)
+        vectors = vectors_for(split.names, encoder)
         vectors.save(folder / VECTORS)
         shutil.rmtree(folder / "annotations", ignore_errors=True)
-        created = _write(request, folder, sources, surveys, split, vectors, stages)
+        created = _write(request, folder, sources, surveys, split, vectors, stages, weights)
         folder.rename(request.folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -187,21 +189,22 @@ def _write(
     split: ClassSplit,
     vectors: ClassVectors,
     stages: tuple[str, ...],
+    weights: str,
 ) -> Created:
     train, val = sources["train"], sources.get("val", sources["train"])
     name = request.folder.resolve().name
+    task = request.task or _task_of(request.system, train.task)
     scored = None
     if val is train:
-        scored = partition(train, split, request.val_share, request.seed)
+        scored = partition(train, split, task, request.val_share, request.seed)
     everything = {image["id"] for image in train.content["images"]}
     kept = None if scored is None else everything - scored
     contents = {
-        "train": restricted(train, split, kept, seen_only=True),
-        "val": restricted(val, split, scored, seen_only=False),
+        "train": restricted(train, split, task, kept, seen_only=True),
+        "val": restricted(val, split, task, scored, seen_only=False),
     }
     if not contents["train"]["images"]:
         raise InputError(f"{train.origin}: no image is left to train on", "empty")
-    task = request.task or _task_of(request.system, train.task)
     rows = [
         write_subset(
             contents[subset],
@@ -209,10 +212,11 @@ def _write(
             {"name": f"{name}_{subset}", "task": task, "seen_only": subset == "train"},
             folder,
             subset,
+            unseen_ids(split) if subset == "train" else (),
         )
         for subset, found in (("train", train), ("val", val))
     ]
-    write_text(folder / DATA, yaml.safe_dump([_row(spec) for spec in rows], sort_keys=False))
+    write_text(folder / DATA, yaml.safe_dump([data_row(spec) for spec in rows], sort_keys=False))
     shown = {}
     chosen: dict[str, list[dict[str, Any]]] = {}
     for subset, source in (("train", "train"), ("val", "val" if "val" in sources else "train")):
@@ -225,9 +229,8 @@ def _write(
         request.folder, request.system, task, stages, len(chosen["train"]), height, width
     )
     for number, stage in enumerate(stages):
-        write_text(
-            folder / f"{stage}.yaml", _config(project, stage, f"{number + 1} of {len(stages)}")
-        )
+        own = "" if number else weights
+        write_text(folder / f"{stage}.yaml", stage_configuration(project, stage, number, own))
     replace(project, folder=folder).write()
     return Created(
         project,
@@ -250,38 +253,6 @@ def _task_of(system: str, task: str) -> str:
     first = load_config(base_of(system, systems()[system][0]))
     given = model_class(first.MODEL.META_ARCHITECTURE).gives
     return task if task in given else given[0]
-
-
-def _row(spec: DatasetSpec) -> dict[str, Any]:
-    """What of a row is not as it is by default."""
-    row = {}
-    for key in fields(spec):
-        value = getattr(spec, key.name)
-        if key.default is MISSING or value != key.default:
-            row[key.name] = list(value) if isinstance(value, tuple) else value
-    return row
-
-
-def _config(project: Project, stage: str, number: str) -> str:
-    folder = absolute(project.folder)
-    settings = {
-        "_BASE_": base_of(project.system, stage),
-        "MODEL": {
-            "CLASS_VECTORS": f"{folder}/{VECTORS}",
-            "INFERENCE": {f"{task.upper()}_ON": task == project.task for task in TASKS},
-        },
-        "DATASETS": {
-            "FILES": [f"{folder}/{DATA}"],
-            "TRAIN": [f"{project.name}_train"],
-            "TEST": [f"{project.name}_val"],
-        },
-        "OUTPUT_DIR": f"{folder}/output/{stage}",
-    }
-    note = (
-        f"# Stage {number}. What stands here counts more than the rules of pading train\n"
-        "# (schedule, batch, crop, precision), which fill in the rest.\n"
-    )
-    return note + yaml.safe_dump(settings, sort_keys=False)
 
 
 def _counted(

@@ -138,7 +138,7 @@ def _batch(published: int, crop: int, facts: Facts) -> tuple[int, str]:
         batch = published
         while batch > 1 and batch > fitting:
             batch //= 2
-        why = f"{facts.gpu_memory:.0f} GB of memory"
+        why = f"{facts.gpu_memory:.0f} GB of memory, and a guess of {each:.1f} GB for an image"
     return max(1, batch // facts.processes) * facts.processes, why
 
 

@@ -17,7 +17,12 @@ from pading.randomness import generator
 from pading.vocabulary.splits import ClassSplit
 
 
-def partition(found: Collected, split: ClassSplit, share: float, seed: int) -> set[Any]:
+def becomes_maps(found: Collected, task: str) -> bool:
+    """Whether the data are label maps in a project: unseen pixels are ignored in training then."""
+    return found.task == "semantic" or (found.task == "instance" and task == "semantic")
+
+
+def partition(found: Collected, split: ClassSplit, task: str, share: float, seed: int) -> set[Any]:
     """Ids of the images to score: those that cannot be trained on, and a share of the others.
 
     Images with a mask of an unseen class teach nothing; of label maps, whose unseen pixels are
@@ -26,13 +31,14 @@ def partition(found: Collected, split: ClassSplit, share: float, seed: int) -> s
     Args:
         found: all images.
         split: the classes.
+        task: of the project.
         share: of the images that can be trained on, in (0, 1).
         seed: of the draw.
 
     Raises:
         InputError: no image is left to train on.
     """
-    showing = images_with(found, {split.classes[label].id for label in split.unseen})
+    showing = set() if becomes_maps(found, task) else images_with(found, unseen_ids(split))
     free = sorted(
         (image for image in found.content["images"] if image["id"] not in showing),
         key=lambda image: image["file_name"],
@@ -47,6 +53,11 @@ def partition(found: Collected, split: ClassSplit, share: float, seed: int) -> s
     return {*showing, *(free[place]["id"] for place in chosen)}
 
 
+def unseen_ids(split: ClassSplit) -> set[int]:
+    """Ids of the unseen classes."""
+    return {split.classes[label].id for label in split.unseen}
+
+
 def images_with(found: Collected, ids: Collection[int]) -> set[Any]:
     """Ids of the images with a mask of one of the classes ``ids``."""
     images = set()
@@ -58,21 +69,24 @@ def images_with(found: Collected, ids: Collection[int]) -> set[Any]:
 
 
 def restricted(
-    found: Collected, split: ClassSplit, kept: Collection[Any] | None, seen_only: bool
+    found: Collected, split: ClassSplit, task: str, kept: Collection[Any] | None, seen_only: bool
 ) -> dict[str, Any]:
     """The content with some of its images alone.
 
     Args:
         found: all of it.
         split: the classes.
+        task: of the project.
         kept: ids of the images; None: all.
         seen_only: leave images out that show an unseen class, or nothing.
     """
     content = found.content
     wanted = {image["id"] for image in content["images"]} if kept is None else set(kept)
     if seen_only and found.task != "semantic":
-        wanted -= images_with(found, {split.classes[label].id for label in split.unseen})
-        wanted &= {annotation["image_id"] for annotation in content["annotations"]}
+        unseen = unseen_ids(split)
+        if not becomes_maps(found, task):
+            wanted -= images_with(found, unseen)
+        wanted &= images_with(found, {info.id for info in split.classes} - unseen)
     parts = {"images": [image for image in content["images"] if image["id"] in wanted]}
     if "annotations" in content:
         parts["annotations"] = [a for a in content["annotations"] if a["image_id"] in wanted]
@@ -80,7 +94,12 @@ def restricted(
 
 
 def write_subset(
-    content: Mapping[str, Any], found: Collected, spec: Mapping[str, Any], folder: Path, name: str
+    content: Mapping[str, Any],
+    found: Collected,
+    spec: Mapping[str, Any],
+    folder: Path,
+    name: str,
+    hidden: Collection[int] = (),
 ) -> DatasetSpec:
     """Write a subset's annotation file below a project's folder.
 
@@ -90,6 +109,7 @@ def write_subset(
         spec: name, task and whatever else the row of the data set has.
         folder: of the project.
         name: of the file, without extension.
+        hidden: ids of classes whose pixels label maps leave unlabelled.
 
     Returns:
         the row, with paths below the folder for what lies there.
@@ -102,7 +122,7 @@ def write_subset(
         row |= {"list": f"annotations/{name}.txt", "labels": found.labels}
         return DatasetSpec(**row, ignored_labels=ignored)
     if found.task == "instance" and row["task"] == "semantic":
-        content = as_panoptic(content, folder / "annotations" / name)
+        content = as_panoptic(content, folder / "annotations" / name, hidden)
         row["labels"] = f"annotations/{name}"
     elif found.task == "panoptic":
         row["labels"] = found.labels
@@ -110,12 +130,15 @@ def write_subset(
     return DatasetSpec(**row, annotations=f"annotations/{name}.json")
 
 
-def as_panoptic(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def as_panoptic(
+    content: Mapping[str, Any], folder: Path, hidden: Collection[int] = ()
+) -> dict[str, Any]:
     """Instances as COCO's panoptic format; where they overlap, the smaller is on top.
 
     Args:
         content: COCO's instances.
         folder: where the PNGs go.
+        hidden: ids of classes that cover what is below them, and are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     of_image: dict[Any, list[Mapping[str, Any]]] = {}
@@ -128,7 +151,8 @@ def as_panoptic(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         mine = [a for a in of_image.get(image["id"], []) if not a.get("iscrowd")]
         largest_first = sorted(mine, key=lambda a: -float(a["area"]))
         for number, annotation in enumerate(largest_first, 1):
-            ids[_decoded(annotation["segmentation"], size)] = number
+            shown = annotation["category_id"] not in hidden
+            ids[_decoded(annotation["segmentation"], size)] = number if shown else 0
         visible = {*np.unique(ids).tolist()}
         name = f"{image['id']}.png"
         (folder / name).write_bytes(panoptic_png(ids))

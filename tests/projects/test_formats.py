@@ -14,6 +14,7 @@ from pading.data.formats.recognise import read_annotations
 from pading.data.masks import instance_masks, semantic_labels
 from pading.errors import InputError
 from pading.evaluation.average_precision import score_instances
+from pading.evaluation.pixel_scores import score_semantic
 from pading.vocabulary.splits import load_split
 from tests.projects import twins
 
@@ -68,6 +69,38 @@ def test_a_format_is_its_coco_twin(name: str, tmp_path: Path) -> None:
     scores = [score_instances(path, tmp_path / "predicted.json", split)[0] for path in truth]
     assert scores[0].groups == scores[1].groups
     assert scores[0].groups["all"]["AP"] > 0
+
+
+def labels_of(project: Path, subset: str) -> dict[str, np.ndarray]:
+    """Image -> label map."""
+    from detectron2.data import DatasetCatalog
+
+    register_from_file(project / "data.yaml")
+    entries = DatasetCatalog.get(f"{project.name}_{subset}")
+    size = dict(zip(("height", "width"), twins.SIZE, strict=True))
+    return {Path(e["file_name"]).stem: semantic_labels({**e, **size}) for e in entries}
+
+
+@pytest.mark.parametrize("name", [*twins.MAPS, "panoptic", "yolo"])
+def test_label_maps_are_those_of_the_coco_twin(name: str, tmp_path: Path) -> None:
+    """Of a system that classifies every pixel; where classes overlap in no image."""
+    options = ("--unseen", "fork", "--val-share", "0.3", "--system", "lseg")
+    ours, twin = (made(tmp_path, n, *options) for n in (name, "coco"))
+    for subset in ("train", "val"):
+        found, wanted = labels_of(ours, subset), labels_of(twin, subset)
+        if name != "panoptic":  # whose images with an unseen segment are not trained on
+            assert list(found) == list(wanted)
+        assert found.keys() & wanted.keys()
+        for stem in found.keys() & wanted.keys():
+            assert np.array_equal(found[stem], wanted[stem])
+    # The same predictions score the same against both.
+    truth = labels_of(ours, "val"), labels_of(twin, "val")
+    common = sorted(truth[0].keys() & truth[1].keys())
+    shifted = {stem: np.roll(truth[1][stem], 3) % 3 for stem in common}
+    split = load_split(twin / "classes.json")
+    scores = [score_semantic({s: one[s] for s in common}, shifted, split) for one in truth]
+    assert scores[0].groups == scores[1].groups
+    assert 0 < scores[0].groups["unseen"]["mIoU"] < 100
 
 
 def test_label_maps_and_panoptic(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pading.commands import add_classes, new, predict, train
 from pading.config import load_config
+from pading.errors import InputError
 from pading.projects.layout import read_project, trained_weights
+from tests.models.zegclip.conftest import NARROW as NARROW_CLIP
 from tests.narrow import NARROW
 from tests.projects import twins
 from tests.runs import Killed
@@ -94,3 +98,37 @@ def test_a_system_of_pixels(tmp_path: Path) -> None:
     pairs = ["SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0"]
     train.main([str(home), *pairs])
     assert read_project(home).weights.is_file()
+
+
+def test_a_system_that_starts_from_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = twins.write_coco(tmp_path)
+    command = [str(tmp_path / "home"), *given, "--unseen", "fork", "--system", "zegclip"]
+    with pytest.raises(InputError, match="starts from trained weights .*; give your file of them"):
+        new.main(command)
+    with pytest.raises(InputError, match="clip.safetensors: there is no such file"):
+        new.main([*command, "--weights", str(tmp_path / "clip.safetensors")])
+    assert not (tmp_path / "home").exists()
+    # A narrow CLIP by the name of the one that is usual.
+    vision = {"layers": 3, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32}
+    text = {"width": 32, "heads": 2, "layers": 1}
+    config = {"embed_dim": 24, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
+    monkeypatch.setattr(open_clip, "get_model_config", lambda name: dict(config))
+    save_file(open_clip.CLIP(**config).state_dict(), tmp_path / "clip.safetensors")
+    new.main([*command, "--weights", str(tmp_path / "clip.safetensors")])
+    assert f"vectors: openclip:ViT-B-16-quickgelu:{tmp_path}/clip.saf" in capsys.readouterr().out
+    narrow = {
+        **NARROW_CLIP,
+        "MODEL.INFERENCE.WINDOW": [32, 32],
+        "MODEL.INFERENCE.STRIDE": [32, 32],
+        "INPUT.CROP_SIZE": [32, 32],
+        "INPUT.BASE_SIZE": [64, 48],
+        "INPUT.MIN_SIZE_TEST": 32,
+        "SOLVER.MAX_ITER": 2,
+        "SOLVER.IMS_PER_BATCH": 2,
+        "DATALOADER.NUM_WORKERS": 0,
+    }
+    train.main([str(tmp_path / "home"), *(str(part) for pair in narrow.items() for part in pair)])
+    assert "home_val, per cent, sem_seg" in capsys.readouterr().out
+    assert read_project(tmp_path / "home").weights.is_file()

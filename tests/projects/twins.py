@@ -1,6 +1,7 @@
 """One small data set in every format that is read: the same images, masks and classes."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -168,6 +169,13 @@ def write_voc(folder: Path) -> list[str]:
     return ["--annotations", str(folder)]
 
 
+def write_voc_classes(folder: Path) -> list[str]:
+    """Without objects: label maps."""
+    given = write_voc(folder)
+    shutil.rmtree(folder / "SegmentationObject")
+    return given
+
+
 def write_maps(folder: Path) -> list[str]:
     photographs(folder / "images")
     (folder / "maps").mkdir()
@@ -212,7 +220,8 @@ INSTANCES: dict[str, Callable[[Path], list[str]]] = {
     "datumaro": write_datumaro,
     "voc": write_voc,
 }
-EVERY = {**INSTANCES, "maps": write_maps, "panoptic": write_panoptic}
+MAPS = {"maps": write_maps, "voc_classes": write_voc_classes}
+EVERY = {**INSTANCES, **MAPS, "panoptic": write_panoptic}
 
 
 def vectors(folder: Path) -> list[str]:

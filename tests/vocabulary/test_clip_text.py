@@ -1,6 +1,7 @@
 """pading.vocabulary.clip_text: the same numbers as open_clip's and transformers' own encoders."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,14 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
+from pading.commands import vectors
 from pading.errors import InputError
+from pading.vocabulary.class_vectors import read_class_vectors
 from pading.vocabulary.clip_names import image_tower, text_tower
 from pading.vocabulary.clip_text import build_text_tower, clip_tokenizer, openclip_encoder
+from pading.vocabulary.prompts import prompt_set
 from pading.vocabulary.text_sources import vectors_like
 
 TEXTS = ["a photo of a cat.", "an unusually long hedgehog", "cable-car"]
@@ -94,6 +99,71 @@ def test_hugging_face_folders(kind: str, seed: int, tmp_path: Path) -> None:
         with torch.no_grad():
             wanted = model.visual_projection(model.vision_model(images).pooler_output)
             torch.testing.assert_close(tower.eval()(images), wanted, atol=1e-4, rtol=1e-4)
+
+
+# A file of real vectors, the prompts that made it, and other encoders' code that makes ours.
+REAL = [
+    ("coco_stuff_clip_vitb16_multi", "zegclip", "open_clip"),
+    ("coco_stuff_clip_vitb16_single", "single", "transformers"),
+    ("voc_clip_vitb16_single", "single", "open_clip"),
+]
+
+
+@pytest.mark.parametrize(("file", "prompts", "code"), REAL)
+def test_real_vectors_in_shape_and_names(
+    file: str, prompts: str, code: str, shared: Path, seed: int, tmp_path: Path
+) -> None:
+    """By the command and random weights; the numbers are those of other encoders' own code."""
+    path = shared / "data" / "clip_vectors" / f"{file}.npz"
+    if not path.is_file():
+        pytest.skip("no real vectors")
+    real = read_class_vectors(path)
+    encode = open_clip_of_512 if code == "open_clip" else transformers_of_512
+    weights, encode_texts = encode(tmp_path / "clip")
+    output = tmp_path / "ours.npz"
+    options = ["--encoder", "openclip", "--openclip-pretrained", weights, "--prompts", prompts]
+    vectors.main(["--names", *real.names, *options, "--output", str(output)])
+    made = read_class_vectors(output)
+    assert made.names == real.names
+    assert made.vectors.shape == real.vectors.shape
+    assert made.vectors.dtype == real.vectors.dtype
+    np.testing.assert_allclose(np.linalg.norm(real.vectors, axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-5)
+    for place in range(0, len(real.names), 19):
+        texts = prompt_set(prompts).texts(real.names[place])
+        own = F.normalize(encode_texts(texts), dim=-1).mean(0)
+        wanted = F.normalize(own, dim=-1).numpy()
+        np.testing.assert_allclose(made.vectors[place], wanted, atol=1e-5)
+
+
+def open_clip_of_512(folder: Path) -> tuple[str, Callable[[list[str]], torch.Tensor]]:
+    """A folder of a random CLIP with 512 numbers for a text, and open_clip's own encoder."""
+    config = CONFIG | {"embed_dim": 512}
+    clip = open_clip.CLIP(**config).eval()
+    weights = write_folder(
+        folder, clip.state_dict(), "open_clip_config.json", {"model_cfg": config}
+    )
+
+    @torch.no_grad()
+    def encode(texts: list[str]) -> torch.Tensor:
+        return clip.encode_text(open_clip.tokenize(texts))
+
+    return weights, encode
+
+
+def transformers_of_512(folder: Path) -> tuple[str, Callable[[list[str]], torch.Tensor]]:
+    """As above, of transformers."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.CLIPTextConfig(**size, intermediate_size=48, projection_dim=512)
+    clip = transformers.CLIPTextModelWithProjection(config).eval()
+    clip.save_pretrained(folder)
+
+    @torch.no_grad()
+    def encode(texts: list[str]) -> torch.Tensor:
+        return clip(open_clip.tokenize(texts)).text_embeds
+
+    return str(folder), encode
 
 
 def _mlp(config: dict, ratio: float) -> dict:
