@@ -31,6 +31,14 @@ DATA_KEYS = (
         'or a file such as tools/add_classes.py writes; "": their own.',
     ),
     Key(
+        "DATASETS.OWN_LABELS",
+        False,
+        ANY,
+        "The data sets have class splits of their own. The model learns the classes of all of "
+        "TRAIN, those of one name as one, an image among the labels of its data set alone; each "
+        "of TEST is scored among its own.",
+    ),
+    Key(
         "DATALOADER.NUM_WORKERS",
         THEIRS,
         NOT_NEGATIVE,

@@ -20,10 +20,14 @@ from detectron2.data import DatasetFromList, get_detection_dataset_dicts
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pading.data.catalogue import configured_split, metadata_of
 from pading.data.mappers import LearnsFrom, SegmentationMapper
 from pading.errors import InputError
 from pading.randomness import Stream, generator, seed_everything
+from pading.vocabulary.joint_split import places_in
 
+OWN_CLASSES = "own_classes"
+"""The key of an image with labels of its own data set: the place of each in the model's split."""
 Place = tuple[int, ...]
 """Where the random numbers of an augmentation come from; the image's number is the last."""
 
@@ -193,6 +197,8 @@ def share_of_batch(images_per_batch: int) -> slice:
 def training_entries(cfg: CfgNode) -> list[dict[str, Any]]:
     """The dictionaries of the training sets.
 
+    With DATASETS.OWN_LABELS they have :data:`OWN_CLASSES`, and labels of their own data set.
+
     Raises:
         InputError: a sampler that is not ours.
     """
@@ -201,9 +207,16 @@ def training_entries(cfg: CfgNode) -> list[dict[str, Any]]:
             f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}; every epoch goes "
             'through all images once: use "TrainingSampler"'
         )
-    return get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-    )
+    filter_empty = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    if not cfg.DATASETS.OWN_LABELS:
+        return get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=filter_empty)
+    joint = configured_split(cfg)
+    return [
+        {**entry, OWN_CLASSES: places}
+        for name in cfg.DATASETS.TRAIN
+        for places in [places_in(joint, metadata_of(name).split)]
+        for entry in get_detection_dataset_dicts(name, filter_empty=filter_empty)
+    ]
 
 
 def build_training_batches(

@@ -17,6 +17,7 @@ from pading.data.ground_truth import LOADERS
 from pading.data.masks import IGNORE_LABEL
 from pading.data.spec import DatasetSpec, read_specs
 from pading.errors import InputError
+from pading.vocabulary.joint_split import joint_split
 from pading.vocabulary.splits import ClassSplit, load_split
 
 ROOT_VARIABLE = "DETECTRON2_DATASETS"
@@ -139,6 +140,31 @@ def register_from_file(path: str | Path) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs)
 
 
+def configured_split(cfg: CfgNode) -> ClassSplit:
+    """The classes of a configuration's model.
+
+    They are those of DATASETS.TRAIN and TEST, which share a split; or with DATASETS.OWN_LABELS all
+    that TRAIN has.
+
+    Raises:
+        InputError: data sets that do not fit each other, or none.
+    """
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    if not cfg.DATASETS.OWN_LABELS:
+        return split_of(names)
+    if cfg.DATASETS.SPLIT:
+        raise InputError(
+            f"DATASETS.SPLIT {cfg.DATASETS.SPLIT} gives all data sets one split, and "
+            "DATASETS.OWN_LABELS lets each have its own; leave one of them out"
+        )
+    if not cfg.DATASETS.TRAIN:
+        raise InputError(
+            "DATASETS.OWN_LABELS takes the classes of DATASETS.TRAIN, which is empty; name the "
+            "data sets that the model was trained on"
+        )
+    return joint_split([metadata_of(name).split for name in cfg.DATASETS.TRAIN])
+
+
 def split_of(names: Sequence[str]) -> ClassSplit:
     """The class split that the named data sets share.
 
@@ -154,7 +180,8 @@ def split_of(names: Sequence[str]) -> ClassSplit:
             raise InputError(
                 f"the data sets {first!r} and {other!r} have different class splits "
                 f"({split.name!r} and {metadata_of(other).split.name!r}); "
-                "one model takes one split, so name data sets of the same"
+                "one model takes one split, so name data sets of the same, or set "
+                "DATASETS.OWN_LABELS True where the system takes that"
             )
     return split
 

@@ -11,13 +11,14 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from tqdm import tqdm
 
-from pading.data.catalogue import metadata_of, split_of
+from pading.data.catalogue import configured_split, metadata_of, split_of
 from pading.data.images import check_image, require_size
-from pading.data.masks import instance_masks, panoptic_faults, semantic_labels
+from pading.data.masks import IGNORE_LABEL, instance_masks, panoptic_faults, semantic_labels
 from pading.data.orientation import turned_in_secret
 from pading.data.scored_instances import check_scored_instances
 from pading.data.tasks import check_tasks, tasks_of
 from pading.errors import InputError
+from pading.vocabulary.splits import ClassSplit
 
 _logger = logging.getLogger(__name__)
 _CHUNK = 256
@@ -51,8 +52,9 @@ def check_datasets(
     train = cfg.DATASETS.TRAIN if training else ()
     if training and not any(_teaches(entry) for name in train for entry in entries[name]):
         raise InputError(
-            f"DATASETS.TRAIN: {', '.join(map(repr, train))} holds images without a segment alone "
-            "(crowds teach nothing); train on images that have some"
+            f"DATASETS.TRAIN: {', '.join(map(repr, train))} holds images without a segment or a "
+            "labelled pixel alone (crowds and ignored pixels teach nothing); train on images that "
+            "have some"
         )
     _check_readable(list(chain.from_iterable(entries.values())), seconds)
 
@@ -73,7 +75,7 @@ def check_names(cfg: CfgNode, training: bool, unseen: bool = False) -> tuple[str
     if training and not train:
         raise InputError("DATASETS.TRAIN is empty; name the data set to train on")
     names = tuple(dict.fromkeys((*train, *cfg.DATASETS.TEST)))
-    split = split_of(names)
+    split = configured_split(cfg) if cfg.DATASETS.OWN_LABELS else split_of(names)
     if training and not split.seen:
         raise InputError(
             f"class split {split.name!r} has no seen class, so nothing can be trained; "
@@ -81,18 +83,21 @@ def check_names(cfg: CfgNode, training: bool, unseen: bool = False) -> tuple[str
         )
     check_tasks(cfg, train, cfg.DATASETS.TEST)
     for name in train:
-        if split.num_unseen and not unseen and not metadata_of(name).seen_only:
+        own: ClassSplit = metadata_of(name).split
+        if own.num_unseen and not unseen and not metadata_of(name).seen_only:
             raise InputError(
-                f"DATASETS.TRAIN: {name!r} may hold unseen classes of {split.name!r}; train on a "
+                f"DATASETS.TRAIN: {name!r} may hold unseen classes of {own.name!r}; train on a "
                 "data set that is declared seen_only (datasets/README.md says how to prepare one)"
             )
     return names
 
 
 def _teaches(entry: dict[str, Any]) -> bool:
-    """Whether there is something to learn from an image, or it takes its label map to know."""
+    """Whether there is something to learn from an image."""
     segments = entry.get("segments_info", entry.get("annotations"))
-    return segments is None or any(not segment["iscrowd"] for segment in segments)
+    if segments is None:
+        return bool((semantic_labels(check_entry_image(entry)) != IGNORE_LABEL).any())
+    return any(not segment["iscrowd"] for segment in segments)
 
 
 def _check_readable(entries: list[dict[str, Any]], seconds: float) -> None:

@@ -3,7 +3,8 @@
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from pading.data.catalogue import split_of
+from pading.data.catalogue import configured_split, metadata_of
+from pading.errors import InputError
 from pading.models.base import SegmentationModel
 from pading.models.registry import build_model, model_class
 from pading.vocabulary.class_vectors import load_class_vectors, vectors_source
@@ -11,13 +12,19 @@ from pading.vocabulary.splits import ClassSplit
 
 
 def configured_vocabulary(cfg: CfgNode) -> tuple[ClassSplit, Tensor | None]:
-    """Split of DATASETS.TRAIN and TEST; vectors (K, d) where the system uses MODEL.CLASS_VECTORS.
+    """The split of the data sets; vectors (K, d) where the system uses MODEL.CLASS_VECTORS.
 
     Raises:
         InputError: data sets that do not fit each other, or vectors that do not fit the classes.
     """
-    split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
-    if not model_class(cfg.MODEL.META_ARCHITECTURE).uses_class_vectors:
+    split = configured_split(cfg)
+    system = model_class(cfg.MODEL.META_ARCHITECTURE)
+    if cfg.DATASETS.OWN_LABELS and not system.takes_own_labels:
+        raise InputError(
+            f"DATASETS.OWN_LABELS: {cfg.MODEL.META_ARCHITECTURE} learns one list of classes; name "
+            "data sets of one class split"
+        )
+    if not system.uses_class_vectors:
         return split, None
     return split, load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)
 
@@ -33,3 +40,13 @@ def configured_model(cfg: CfgNode) -> SegmentationModel:
     if vectors is not None:
         model.vectors_source = vectors_source(cfg.MODEL.CLASS_VECTORS)
     return model
+
+
+def scored_vocabulary(cfg: CfgNode, name: str) -> tuple[ClassSplit, Tensor]:
+    """With DATASETS.OWN_LABELS: split and vectors (K, d) of a data set that is scored.
+
+    Raises:
+        InputError: MODEL.CLASS_VECTORS has no vector for one of its classes.
+    """
+    split = metadata_of(name).split
+    return split, load_class_vectors(cfg.MODEL.CLASS_VECTORS, split)

@@ -12,7 +12,7 @@ from pading.checkpoint.weights import read_weights
 from pading.config import check_settings, config_path, load_config
 from pading.data.catalogue import register_datasets
 from pading.data.dataset_checks import check_datasets
-from pading.engine.building import configured_vocabulary
+from pading.engine.building import configured_vocabulary, scored_vocabulary
 from pading.engine.environment import check_device, check_num_gpus, check_output_folder
 from pading.engine.record import check_resumable
 from pading.engine.solver_checks import check_solver
@@ -47,6 +47,8 @@ def setup(args: argparse.Namespace, processes: int = 1) -> CfgNode:
     resumes = args.resume and os.path.exists(os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT))
     split, _ = configured_vocabulary(cfg)
     system.check(cfg, split)
+    for name in cfg.DATASETS.TEST if cfg.DATASETS.OWN_LABELS else ():
+        scored_vocabulary(cfg, name)
     needed = args.eval_only or system.needs_trained_weights
     check_weights(cfg, trained=needed and not resumes)
     check_datasets(cfg, training=not args.eval_only, unseen=system.learns_unseen(cfg))

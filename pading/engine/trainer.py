@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from pading.compat import DefaultTrainer
 from pading.data.batches import Batches
 from pading.data.mappers import SegmentationMapper
-from pading.engine.building import configured_model
+from pading.engine.building import configured_model, scored_vocabulary
 from pading.engine.hooks import Checkpoints, Evaluation, TimeEstimate
 from pading.engine.interruption import Interruption
 from pading.engine.loop import NonFiniteLossError, TrainingLoop
@@ -128,6 +128,28 @@ class Trainer(DefaultTrainer):
                 "--resume. Look at the images, lower SOLVER.BASE_LR, clip gradients "
                 "(SOLVER.CLIP_GRADIENTS), or allow steps to be left out (SOLVER.MAX_SKIPPED_STEPS)"
             ) from error
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: SegmentationModel, evaluators: Any = None) -> dict[str, Any]:
+        """Scores of the model on DATASETS.TEST; with DATASETS.OWN_LABELS, of each its own classes.
+
+        Args:
+            cfg: the configuration.
+            model: as it is, or for several processes.
+            evaluators: for each data set; None: :meth:`build_evaluator`'s.
+        """
+        if not cfg.DATASETS.OWN_LABELS:
+            return super().test(cfg, model, evaluators)
+        alone: Any = getattr(model, "module", model)
+        results = {}
+        for number, name in enumerate(cfg.DATASETS.TEST):
+            one = cfg.clone()
+            one.defrost()
+            one.DATASETS.TEST = (name,)
+            other = alone.with_vocabulary(*scored_vocabulary(cfg, name))
+            own = None if evaluators is None else [evaluators[number]]
+            results[name] = super().test(one, other, own)
+        return results if len(results) > 1 else next(iter(results.values()), {})
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> SegmentationModel:

@@ -24,19 +24,23 @@ def label_rows(labels: Tensor, classes: Sequence[int]) -> Tensor:
     return rows[labels]
 
 
-def pixel_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+def pixel_cross_entropy(*parts: tuple[Tensor, Tensor]) -> Tensor:
     """The mean over labelled pixels; 0 where there is none.
 
     Several processes, whose gradients are averaged, have the loss of one that sees all images.
 
     Args:
-        scores: (B, K, H, W) logits.
-        labels: (B, H, W) int64 in 0 to K - 1, or UNLABELLED.
+        parts: images of one list of K labels each: logits (B, K, H, W), and labels (B, H, W) int64
+            in 0 to K - 1, or UNLABELLED.
     """
-    total = F.cross_entropy(scores.float(), labels, ignore_index=UNLABELLED, reduction="sum")
-    count = (labels != UNLABELLED).sum().float()
+    total = torch.stack([_summed(*part) for part in parts]).sum()
+    count = torch.stack([(labels != UNLABELLED).sum() for _, labels in parts]).sum().float()
     processes = comm.get_world_size()
     if processes > 1:
         torch.distributed.all_reduce(count)
         count /= processes
     return total / count.clamp_min(1 / processes)
+
+
+def _summed(scores: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(scores.float(), labels, ignore_index=UNLABELLED, reduction="sum")

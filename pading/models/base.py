@@ -50,10 +50,12 @@ class SegmentationModel(LoadsWhole, Exportable):
     unused_settings: ClassVar[Mapping[str, str]] = {}
     """Keys that its training has no use for, and why; any value but the default is refused."""
 
+    takes_own_labels: ClassVar[bool] = False
+    """Whether it learns from data sets with labels of their own (DATASETS.OWN_LABELS)."""
+
     vectors_source: str = ""
     """What made the class vectors, as :class:`~pading.vocabulary.class_vectors.ClassVectors` says
     it; other labels go through the same."""
-
     pixel_mean: Tensor
     pixel_std: Tensor
     class_vectors: Tensor | None

@@ -49,3 +49,26 @@ def groups_by_kind(model: nn.Module, cfg: CfgNode) -> list[dict[str, Any]]:
         {"params": parameters, "lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
+
+
+def groups_at_two_rates(
+    model: nn.Module, cfg: CfgNode, slow: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Two groups of one decay: what learns at BASE_LR * BACKBONE_MULTIPLIER, and all else.
+
+    Args:
+        model: whose parameters.
+        cfg: SOLVER says rates and decay.
+        slow: what the names of the first group begin with.
+    """
+    solver = cfg.SOLVER
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    parts = [
+        [parameter for name, parameter in trained.items() if name.startswith(slow) == first]
+        for first in (True, False)
+    ]
+    rates = (solver.BASE_LR * solver.BACKBONE_MULTIPLIER, solver.BASE_LR)
+    return [
+        {"params": part, "lr": rate, "weight_decay": solver.WEIGHT_DECAY}
+        for part, rate in zip(parts, rates, strict=True)
+    ]

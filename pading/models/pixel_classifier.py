@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pading.data.batches import OWN_CLASSES
 from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.inference.calibration import calibrated
@@ -69,14 +70,15 @@ class PixelClassifier(SegmentationModel):
         Raises:
             InputError: an image shows an unseen class in training.
         """
-        unseen = torch.tensor(self.split.unseen)
         for image in batch:
+            own = image.get(OWN_CLASSES, range(self.split.num_classes))
+            unseen = [label for label, place in enumerate(own) if place in self.split.unseen]
             labels = image["sem_seg"].cpu()
-            shown = labels[torch.isin(labels, unseen)]
+            shown = labels[torch.isin(labels, torch.tensor(unseen))]
             if len(shown):
                 raise InputError(
                     f"{image.get('file_name', 'image')}: the unseen class "
-                    f"{self.split.names[int(shown[0])]!r} in training; use a data set that is "
+                    f"{self.split.names[own[int(shown[0])]]!r} in training; use a data set that is "
                     "declared seen_only, in which its pixels are ignored"
                 )
         return self.padded(batch, sizes)
@@ -98,7 +100,7 @@ class PixelClassifier(SegmentationModel):
         """
         seen = self.split.seen
         scores = at_size(outputs[:, list(seen)], (targets.shape[-2], targets.shape[-1]))
-        return {"loss_pixels": pixel_cross_entropy(scores, label_rows(targets, seen))}
+        return {"loss_pixels": pixel_cross_entropy((scores, label_rows(targets, seen)))}
 
     def look(self, batch: list[dict]) -> list[tuple[Looked, ImageSizes]]:
         """Scores of each image, looked at as MODEL.INFERENCE.WINDOW, SCALES and FLIP say.

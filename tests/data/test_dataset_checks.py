@@ -1,14 +1,18 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
 
 from pading.config import add_pading_config
 from pading.data.catalogue import register
 from pading.data.dataset_checks import check_datasets
+from pading.data.spec import DatasetSpec
 from pading.errors import InputError
+from pading.vocabulary.splits import load_split
 
 
 @pytest.fixture
@@ -69,3 +73,21 @@ def test_time_is_limited(cfg, monkeypatch, caplog):
     with caplog.at_level("INFO", logger="pading.data.dataset_checks"):
         check_datasets(cfg, training=True, seconds=0.0)
     assert "1 of 5 images" in caplog.text
+
+
+def test_label_maps_of_ignored_pixels_alone(cfg, tmp_path):
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (5, 4)).save(tmp_path / "images" / "a.png")
+    labels = np.full((4, 5), 255, dtype=np.uint8)
+    Image.fromarray(labels).save(tmp_path / "labels" / "a.png")
+    split = MetadataCatalog.get("mini_train").spec.split
+    spec = DatasetSpec("void", "semantic", split, "images", labels="labels", seen_only=True)
+    register(spec.under(tmp_path))
+    cfg.DATASETS.TRAIN = ("void",)
+    cfg.MODEL.INFERENCE.PANOPTIC_ON, cfg.MODEL.INFERENCE.SEMANTIC_ON = False, True
+    with pytest.raises(InputError, match="'void' holds images without a segment or a labelled"):
+        check_datasets(cfg, training=True)
+    labels[0, 0] = load_split(split).classes[0].id
+    Image.fromarray(labels).save(tmp_path / "labels" / "a.png")
+    check_datasets(cfg, training=True)

@@ -195,6 +195,24 @@ def test_openais_archive_by_the_name_of_its_architecture(
     assert source == f"openclip:tiny:{tmp_path / 'archive.pt'}"
 
 
+def test_the_text_tower_in_a_checkpoint_of_lseg(
+    clip: open_clip.CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Lightning file holds all of CLIP in float16, beside a network that has its own names."""
+    monkeypatch.setattr(open_clip, "list_models", lambda: ["tiny"])
+    monkeypatch.setattr(open_clip, "get_model_config", lambda name: dict(CONFIG))
+    clip.half()
+    state = {f"net.clip_pretrained.{name}": v for name, v in clip.state_dict().items()}
+    state["net.scratch.head1.weight"] = torch.zeros(24, 8, 1, 1)
+    path = tmp_path / "demo_e200.ckpt"
+    torch.save({"state_dict": state, "pytorch-lightning_version": "1.4.5"}, path)
+    encode, source = openclip_encoder("tiny", str(path))
+    with torch.no_grad():
+        wanted = clip.float().encode_text(open_clip.tokenize(TEXTS)).numpy()
+    np.testing.assert_allclose(encode(TEXTS), wanted, atol=1e-5)
+    assert vectors_like(f"{source}; prompts: {{}}", ["cat"]).width == 24
+
+
 def test_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no architecture 'ViT-C-16'"):
         openclip_encoder("ViT-C-16", "openai")

@@ -1,8 +1,7 @@
 """LSeg: language-driven semantic segmentation (Li et al., ICLR 2022, arXiv 2201.03546).
 
-A network of images gives every pixel an embedding in the space of a text encoder; the score of a
-label is the cosine with its text's vector, over a temperature. Texts are encoded when class vectors
-are built, never here.
+Every pixel gets an embedding in the space of a text encoder; the score of a label is the cosine
+with its text's vector, over a temperature. Texts are encoded when class vectors are built.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +21,12 @@ from pading.models.lseg.checkpoint_names import LSEG_NAMES
 from pading.models.lseg.fusion import Fusion, enlarged
 from pading.models.lseg.label_map_parts import LabelMapParts
 from pading.models.lseg.multiscale import multiscale_scores
+from pading.models.lseg.own_labels import by_labels
 from pading.models.lseg.pairs import PAIR, asked_for, build_pair_batches, others_of
 from pading.models.lseg.pixel_text_logits import PixelTextLogits
 from pading.models.lseg.pyramid import Pyramid, build_pyramid
 from pading.models.lseg.spatial_regularisation import SpatialRegularisation
-from pading.models.parameter_groups import ParameterGroups
+from pading.models.parameter_groups import ParameterGroups, groups_at_two_rates
 from pading.models.pixel_classifier import PixelClassifier
 from pading.vocabulary.splits import ClassSplit
 
@@ -38,6 +38,7 @@ class LSeg(PixelClassifier):
     published_names = LSEG_NAMES
     # Published checkpoints hold no vectors: labels are given with every call.
     initialised_afresh = (("class_vectors",),)
+    takes_own_labels = True
     beside_backbone = ("fusion.", "pixel_embedding.")
     unused_settings = {
         "SOLVER.WEIGHT_DECAY_NORM": "norms decay as all else does",
@@ -108,6 +109,11 @@ class LSeg(PixelClassifier):
         section = cfg.MODEL.LSEG
         if section.PAIRS:
             others_of(split)
+            if cfg.DATASETS.OWN_LABELS:
+                raise InputError(
+                    "DATASETS.OWN_LABELS and MODEL.LSEG.PAIRS exclude each other: a fold has one "
+                    "list of classes; leave one of them out"
+                )
             if section.BLOCK != "none":
                 raise InputError(
                     f"MODEL.LSEG.BLOCK is {section.BLOCK!r}, but MODEL.LSEG.PAIRS compares two "
@@ -148,19 +154,8 @@ class LSeg(PixelClassifier):
 
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
         """The backbone with its reassembly at a rate of its own; one decay for everything."""
-        solver = cfg.SOLVER
-        slow: list[nn.Parameter] = []
-        fast: list[nn.Parameter] = []
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                part = slow if name.startswith(("backbone.", "reassembly.")) else fast
-                part.append(parameter)
-        rates = (solver.BASE_LR * solver.BACKBONE_MULTIPLIER, solver.BASE_LR)
-        groups = [
-            {"params": part, "lr": rate, "weight_decay": solver.WEIGHT_DECAY}
-            for part, rate in zip((slow, fast), rates, strict=True)
-        ]
-        return {"model": ParameterGroups(groups)}
+        slow = ("backbone.", "reassembly.")
+        return {"model": ParameterGroups(groups_at_two_rates(self, cfg, slow))}
 
     @property
     def text(self) -> Tensor:
@@ -176,7 +171,6 @@ class LSeg(PixelClassifier):
         return {**super().reading(), "base_size": self.base_size}
 
     def network(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised pixels, any size -> logits (B, K, H, W)."""
         return self.logits(images, self.text)
 
     def logits(self, images: Tensor, text: Tensor) -> Tensor:
@@ -189,25 +183,34 @@ class LSeg(PixelClassifier):
         Returns:
             (B, K, H, W).
         """
-        padded = self._padded(images)
-        found = enlarged(self.label_maps(self.fused(padded), text), padded.shape[-2:])
-        return found[..., : images.shape[-2], : images.shape[-1]]
+        return self._logits_of(self.fused(self._padded(images)), text, images.shape[-2:])
+
+    def _logits_of(self, fused: Tensor, text: Tensor, size: Sequence[int]) -> Tensor:
+        """Logits at the size of the images, whose padding goes."""
+        height, width = (-(-side // self.divisor) * self.divisor for side in size)
+        found = enlarged(self.label_maps(fused, text), (height, width))
+        return found[..., : size[0], : size[1]]
 
     def training_losses(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Cross-entropy over the seen labels, whose rows alone are computed.
 
-        Ignored pixels are left out; a batch of nothing else has the loss 0. With PAIRS it is over
-        each example's class and "others", which all its other pixels are.
+        Images of data sets with labels of their own are compared with these alone. Ignored pixels
+        are left out; a batch of nothing else has the loss 0. With PAIRS it is over each example's
+        class and "others", which all its other pixels are.
         """
         images, sizes = self.preprocess(batch)
         if self.pairs:
             others = others_of(self.split)
-            asked = torch.tensor([[others, image[PAIR]] for image in batch], device=self.device)
-            text = self.text[asked]
-            return self.pair_losses(images, text, asked_for(batch, sizes.padded).to(self.device))
-        labels = label_rows(self.targets(batch, sizes), self.split.seen)
-        scores = self.logits(images, self.text[list(self.split.seen)])
-        return {"loss_pixels": pixel_cross_entropy(scores, labels)}
+            asked = torch.tensor([[others, image[PAIR]] for image in batch])
+            targets = asked_for(batch, sizes.padded).to(self.device)
+            return self.pair_losses(images, self.text[asked], targets)
+        targets = self.targets(batch, sizes)
+        fused = self.fused(self._padded(images))
+        parts = []
+        for numbers, labels, classes in by_labels(batch, self.split):
+            scores = self._logits_of(fused[numbers], self.text[classes], images.shape[-2:])
+            parts.append((scores, label_rows(targets[numbers], labels)))
+        return {"loss_pixels": pixel_cross_entropy(*parts)}
 
     def views(self, scores: Scores, images: Tensor) -> Tensor:
         """As everywhere, or as LSeg's evaluation looks at images where BASE_SIZE asks for it."""
@@ -287,7 +290,7 @@ class LSeg(PixelClassifier):
             text: (B, K, D) unit vectors.
             targets: (B, H, W) int64, below K; UNLABELLED: not in the image.
         """
-        return {"loss_pixels": pixel_cross_entropy(self.logits(images, text), targets)}
+        return {"loss_pixels": pixel_cross_entropy((self.logits(images, text), targets))}
 
     def _padded(self, images: Tensor) -> Tensor:
         divisor = self.divisor

@@ -16,6 +16,12 @@ from tests.models.lseg.conftest import VIT
 from tests.runs import UNSCORED, Killed, assert_same_weights, train
 
 STAGE = "semantic/LSeg"
+RESNET = {
+    "MODEL.BACKBONE.NAME": "build_timm_backbone",
+    "MODEL.TIMM.NAME": "resnet10t",
+    "MODEL.BACKBONE.FREEZE_AT": 0,
+    "MODEL.LSEG.FEATURES": ["res2", "res3", "res4", "res5"],
+}
 NARROW = ("MODEL.CONVNET.WIDTHS", "[6,8,8,10]", "MODEL.CONVNET.DEPTH", 1, "MODEL.LSEG.CHANNELS", 8)
 
 
@@ -77,6 +83,18 @@ def test_a_checkpoint_of_another_variant(block: bool, make_lseg: Callable, tmp_p
     torch.save({"state_dict": source.state_dict()}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match=r"spatial_regularisation\.convolutions\.0\.weight"):
         Checkpointer(model).load(str(tmp_path / "other.ckpt"))
+
+
+def test_the_zero_shot_network_given_to_the_supervised_one(
+    make_lseg: Callable, tmp_path: Path
+) -> None:
+    """Published: torchvision's ResNet-101 there, a vision transformer here."""
+    source, model = make_lseg(RESNET), make_lseg(VIT)
+    published = source.published_names.to_published(source.state_dict())
+    assert any(name.startswith("net.pretrained.layer4.") for name in published)
+    torch.save({"state_dict": published}, tmp_path / "pascal_fold0.ckpt")
+    with pytest.raises(InputError, match=r"(?s)pascal_fold0\.ckpt: .*backbone\.vit\..*use the configuration"):
+        Checkpointer(model).load(str(tmp_path / "pascal_fold0.ckpt"))
 
 
 def test_vectors_of_another_width(make_lseg: Callable, tmp_path: Path) -> None:
