@@ -93,7 +93,9 @@ def test_the_zero_shot_network_given_to_the_supervised_one(
     published = source.published_names.to_published(source.state_dict())
     assert any(name.startswith("net.pretrained.layer4.") for name in published)
     torch.save({"state_dict": published}, tmp_path / "pascal_fold0.ckpt")
-    with pytest.raises(InputError, match=r"(?s)pascal_fold0\.ckpt: .*backbone\.vit\..*use the configuration"):
+    with pytest.raises(
+        InputError, match=r"(?s)pascal_fold0\.ckpt: .*backbone\.vit\..*use the configuration"
+    ):
         Checkpointer(model).load(str(tmp_path / "pascal_fold0.ckpt"))
 
 

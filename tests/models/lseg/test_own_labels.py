@@ -10,13 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+from pading.config import load_config
 from pading.data.batches import OWN_CLASSES
+from pading.data.catalogue import configured_split, metadata_of, register_datasets
 from pading.errors import InputError
 from pading.files import read_json
 from pading.losses.pixel_cross_entropy import label_rows
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.joint_split import joint_split, places_in
-from pading.vocabulary.splits import ClassInfo, ClassSplit
+from pading.vocabulary.splits import ClassInfo, ClassSplit, load_split
 from tests.models.lseg.test_lseg_runs import NARROW, STAGE
 from tests.runs import train
 
@@ -34,6 +36,15 @@ def test_classes_of_one_name_are_one() -> None:
     assert places_in(joint, street) == (1, 2)
     with pytest.raises(InputError, match="'cup' is seen in the split 'kitchen' and unseen in 's'"):
         joint_split([split_of("s", "cup", unseen="cup"), kitchen])
+
+
+def test_the_shipped_configuration_of_four_data_sets() -> None:
+    cfg = load_config("lseg/joint", [])
+    register_datasets(cfg)
+    splits = [load_split(metadata_of(name).spec.split) for name in cfg.DATASETS.TEST]
+    joint = configured_split(cfg)
+    assert set(joint.names) == {name for split in splits for name in split.names}
+    assert joint.num_classes < sum(split.num_classes for split in splits), "none is shared"
 
 
 @pytest.mark.parametrize("block", ["none", "bottleneck"])
