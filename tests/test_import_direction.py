@@ -32,6 +32,7 @@ ROOMS = (
     "runtime",
     "export",
     "reports",
+    "tuning",
     "apps",
     "projects",
     "commands",

@@ -24,6 +24,7 @@ COMMANDS = {
     "prepare": "prepare a published data set",
     "check-data": "find what is wrong in data sets",
     "store": "store what stage 2 learns from",
+    "tune": "choose stage 2's settings by classes that are pretended unseen",
     "rename-weights": "rename weights between the published code's names and ours",
 }
 """Name of each command -> what it does."""

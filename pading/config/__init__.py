@@ -5,11 +5,13 @@ from pading.config.published_keys import PUBLISHED_KEYS
 from pading.config.reading import (
     config_from_yaml,
     config_path,
+    leaves,
     list_configs,
     load_config,
+    overridden,
     override,
 )
-from pading.config.yaml_files import read_yaml
+from pading.config.yaml_files import flat_line, read_yaml
 
 __all__ = [
     "KEYS",
@@ -18,8 +20,11 @@ __all__ = [
     "check_settings",
     "config_from_yaml",
     "config_path",
+    "flat_line",
+    "leaves",
     "list_configs",
     "load_config",
+    "overridden",
     "override",
     "read_yaml",
     "value_of",

@@ -3,14 +3,14 @@
 import ast
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
 
-from pading.config.keys import add_pading_config
+from pading.config.keys import add_pading_config, value_of
 from pading.config.published_keys import PUBLISHED_KEYS
 from pading.config.yaml_files import parse_yaml, read_yaml
 from pading.errors import InputError
@@ -46,14 +46,14 @@ def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
             wrong type. The message names file, key and remedy.
     """
     cfg = get_cfg()
-    theirs = dict(_leaves(cfg))
+    theirs = dict(leaves(cfg))
     add_pading_config(cfg)
     for path, settings in read_with_bases(config_file):
-        leaves = dict(_leaves(settings))
+        given = dict(leaves(settings))
         # A run's config.yaml has every key, Detectron2's own as well, which are those of the
         # published code for some things of ours.
-        whole = theirs.keys() <= leaves.keys()
-        for key, value in leaves.items():
+        whole = theirs.keys() <= given.keys()
+        for key, value in given.items():
             if not (whole and key in PUBLISHED_KEYS and value == theirs.get(key)):
                 _set(cfg, key, value, source=path)
     override(cfg, overrides)
@@ -111,6 +111,15 @@ def override(cfg: CfgNode, overrides: Sequence[str]) -> None:
         _set(cfg, key, text, source="command line")
 
 
+def overridden(cfg: CfgNode, overrides: Sequence[str]) -> dict[str, Any]:
+    """The keys of the command line, with the values that they have got in a configuration."""
+    found = {}
+    for key in overrides[::2]:
+        value = value_of(cfg, key)
+        found[key] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
 def read_with_bases(path: str, seen: tuple[str, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
     """The files to merge, base first; one that several files build on counts once, at its first."""
     path = config_path(path)
@@ -153,10 +162,11 @@ def _near(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys with their sections in front, and values."""
     for name, value in settings.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -194,7 +204,7 @@ def _place(cfg: CfgNode, key: str, source: str) -> tuple[CfgNode, str]:
     for section in sections:
         node = node.get(section) if isinstance(node, CfgNode) else None
     if not isinstance(node, CfgNode) or name not in node:
-        close = difflib.get_close_matches(key, [k for k, _ in _leaves(cfg)], n=1, cutoff=0.6)
+        close = difflib.get_close_matches(key, [k for k, _ in leaves(cfg)], n=1, cutoff=0.6)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise InputError(f"{source}: there is no configuration key {key}{hint}")
     if isinstance(node[name], CfgNode):

@@ -40,6 +40,12 @@ def parse_yaml(text: str) -> Any:
     return content
 
 
+def flat_line(key: str, value: Any) -> str:
+    """One line of a YAML file, with the whole name of a key in front."""
+    text = yaml.safe_dump([value], default_flow_style=True, width=1000).strip()
+    return f"{key}: {text[1:-1]}"
+
+
 def _check_extent(content: Any) -> None:
     """Refuse what aliases have put into itself, or blown up."""
     waiting, met = [content], 0

@@ -1,17 +1,24 @@
 """The stages of a project in their order: what each is trained with, and which are done."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
-from pading.config import config_path, load_config, override, read_yaml
+from pading.config import (
+    config_path,
+    flat_line,
+    leaves,
+    load_config,
+    overridden,
+    override,
+    read_yaml,
+)
 from pading.evaluation.evaluator import RESULTS_FILE
 from pading.models.registry import model_class
 from pading.projects.layout import Project, base_of, write_text
@@ -54,7 +61,7 @@ def plan(project: Project, stage: str, pairs: Sequence[str], processes: int = 1)
         return Plan(stage, path)
     own = str(project.config(stage))
     cfg = load_config(own, pairs)
-    given = {**dict(_leaves(_without_base(read_yaml(own)))), **_given(pairs, cfg)}
+    given = {**dict(leaves(_without_base(read_yaml(own)))), **overridden(cfg, pairs)}
     small, remarks = _network(project, stage, cfg, given)
     overlay = {key: value for key, value in small.items() if key not in given}
     published = load_config(base_of(project.system, stage))
@@ -62,7 +69,7 @@ def plan(project: Project, stage: str, pairs: Sequence[str], processes: int = 1)
     system = model_class(cfg.MODEL.META_ARCHITECTURE)
     facts = _facts(project, cfg, processes, bool(small), not system.needs_trained_weights)
     chosen = tuple(choices(published, given, facts))
-    _write(path, own, overlay, chosen, _given(pairs, cfg))
+    _write(path, own, overlay, chosen, overridden(cfg, pairs))
     return Plan(stage, path, chosen, tuple(remarks))
 
 
@@ -86,25 +93,6 @@ def _without_base(settings: Any) -> dict[str, Any]:
     return {key: value for key, value in (settings or {}).items() if key != "_BASE_"}
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _given(pairs: Sequence[str], cfg: CfgNode) -> dict[str, Any]:
-    """The keys of the command line, with the values that they have got."""
-    found = {}
-    for key in pairs[::2]:
-        node: Any = cfg
-        for part in key.split("."):
-            node = node[part]
-        found[key] = list(node) if isinstance(node, tuple) else node
-    return found
-
-
 def _network(
     project: Project, stage: str, cfg: CfgNode, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -117,14 +105,14 @@ def _network(
         # As the stage before was trained.
         before = project.folder / "output" / f"{project.stages[0]}.yaml"
         is_small = before.is_file() and load_config(str(before)).MODEL.WEIGHTS == ""
-        return (dict(_leaves(read_yaml(path))), []) if is_small else ({}, [])
+        return (dict(leaves(read_yaml(path))), []) if is_small else ({}, [])
     if given.get("MODEL.WEIGHTS"):
         return {}, []
     weights = cfg.MODEL.WEIGHTS
     if cfg.MODEL.DEVICE != "cpu" and weights and _can_be_had(weights):
         return {}, [f"starts from {weights}"]
     why = "no GPU" if cfg.MODEL.DEVICE == "cpu" else f"{weights or 'weights'} cannot be had"
-    return dict(_leaves(read_yaml(path))), [
+    return dict(leaves(read_yaml(path))), [
         f"{why} and no weights named: a small network learns from nothing. It shows that all "
         "works, and finds large and frequent things; expect a fraction of the full model's "
         f"scores. For the full one: MODEL.WEIGHTS FILE in {project.config(stage)}"
@@ -170,12 +158,7 @@ def _write(
         f"_BASE_: {os.path.relpath(own, path.parent)}",
     ]
     rules = {choice.key for choice in chosen}
-    lines += [_line(key, value) for key, value in overlay.items() if key not in rules]
-    lines += [f"{_line(choice.key, choice.value)}  # {choice.why}" for choice in chosen]
-    lines += [f"{_line(key, value)}  # command line" for key, value in pairs.items()]
+    lines += [flat_line(key, value) for key, value in overlay.items() if key not in rules]
+    lines += [f"{flat_line(choice.key, choice.value)}  # {choice.why}" for choice in chosen]
+    lines += [f"{flat_line(key, value)}  # command line" for key, value in pairs.items()]
     write_text(path, "\n".join(lines) + "\n")
-
-
-def _line(key: str, value: Any) -> str:
-    text = yaml.safe_dump([value], default_flow_style=True, width=1000).strip()
-    return f"{key}: {text[1:-1]}"

@@ -25,6 +25,7 @@ TOOLS = {
     "prepare": "prepare_dataset",
     "check-data": "check_dataset",
     "store": "store_embeddings",
+    "tune": "tune",
     "rename-weights": "convert_checkpoint",
 }
 
@@ -81,6 +82,7 @@ PRINTED = {
     "prepare": "wrote 5000 maps",
     "check-data": "images without fault: 40",
     "store": "header.json",
+    "tune": "chosen in 6.2 minutes",
     "rename-weights": "tensors under our names",
 }
 """Command -> what its help shows of what it prints or writes."""

@@ -7,21 +7,7 @@ import torch
 
 from pading.checkpoint.weights import read_weights
 from pading.commands import store as tool
-from pading.data.shapes.generation import ShapesSettings, generate
-from pading.vocabulary.splits import load_split
-from tests.runs import UNSCORED, arguments, convert, run, train
-
-
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory):
-    root = tmp_path_factory.mktemp("datasets")
-    settings = ShapesSettings(seed=0, train=4, val=2, size=64)
-    generate(root / "shapes", load_split("shapes"), settings, workers=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DETECTRON2_DATASETS", str(root))
-        train("pretrain", root / "one", "SOLVER.MAX_ITER", 1, *UNSCORED)
-        convert(root / "one" / "model_final.pth", root / "converted.pth")
-        yield root / "converted.pth"
+from tests.runs import UNSCORED, arguments, run, train
 
 
 def test_stage_two_learns_the_same_from_it_as_from_its_own(converted: Path, tmp_path: Path) -> None:

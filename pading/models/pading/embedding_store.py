@@ -106,6 +106,8 @@ class Header:
         """
         for name in ("weights", "classes", "data_sets", "data", "input", "width"):
             mine, theirs = getattr(self, name), getattr(wanted, name)
+            if name == "input":  # older stores do not have all of it
+                theirs = {key: value for key, value in theirs.items() if key in mine}
             if mine == theirs:
                 continue
             what, mine, theirs = _difference(name, mine, theirs)

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 # What decides which pixels the segmenter sees, and which query is matched to which segment.
 _INPUT_KEYS = ("AUGMENTATION", "IMAGE_SIZE", "MIN_SCALE", "MAX_SCALE", "FORMAT", "RANDOM_FLIP")
+_SEMANTIC_KEYS = ("BASE_SIZE", "CROP_SIZE", "MAX_CLASS_SHARE", "PHOTOMETRIC_DISTORTION")
 _LOSS_KEYS = ("CLASS_WEIGHT", "MASK_WEIGHT", "DICE_WEIGHT", "NUM_POINTS")
 
 
@@ -70,12 +71,13 @@ class Extraction:
         if len(self.entries) < len(everything):
             lost = _classes(everything) - _classes(self.entries)
             self.lost = sorted(split.names[k] for k in lost)
+        keys = (*_INPUT_KEYS, *(_SEMANTIC_KEYS if cfg.INPUT.AUGMENTATION == "semantic" else ()))
         self.header = Header(
             weights=segmenter_checksum(model),
             classes=sorted(split.names[i] for i in split.seen),
             data_sets=list(cfg.DATASETS.TRAIN),
             data=content_checksum([_content(entry, split) for entry in everything]),
-            input={f"INPUT.{key}": cfg.INPUT[key] for key in _INPUT_KEYS}
+            input={f"INPUT.{key}": _listed(cfg.INPUT[key]) for key in keys}
             | {f"MODEL.SEGMENTER.LOSS.{key}": segmenter.LOSS[key] for key in _LOSS_KEYS},
             settings=settings,
             images=len(self.entries),
@@ -199,6 +201,11 @@ def stored_entries(
         return entries
     random = generator(settings["SEED"], Stream.SAMPLE)
     return [entries[n] for n in sorted(random.choice(len(entries), count, replace=False))]
+
+
+def _listed(value: Any) -> Any:
+    """A value as it comes back out of JSON."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _classes(entries: list[dict[str, Any]]) -> set[int]:

@@ -206,6 +206,19 @@ def test_another_header_is_refused_by_name(
     Header.read(tmp_path).require(header, tmp_path)
 
 
+def test_the_sizes_of_semantic_crops_are_kept(
+    configure: Callable, tmp_path: Path, seed: int
+) -> None:
+    cfg = configure("INPUT.AUGMENTATION", "semantic", "INPUT.CROP_SIZE", (32, 48))
+    model = configured_model(cfg)
+    Extraction(cfg, model).header.write(tmp_path)
+    store, cfg.INPUT.CROP_SIZE = Header.read(tmp_path), (32, 64)
+    with pytest.raises(InputError, match=r"setting INPUT.CROP_SIZE: \[32, 48\]"):
+        store.require(Extraction(cfg, model).header, tmp_path)
+    del store.input["INPUT.CROP_SIZE"]  # as a store made before has none
+    store.require(Extraction(cfg, model).header, tmp_path)
+
+
 def test_what_is_no_finished_store(configure: Callable, tmp_path: Path, seed: int) -> None:
     with pytest.raises(InputError, match="is no store of embeddings"):
         EmbeddingStore(tmp_path, SPLIT)
