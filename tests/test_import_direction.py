@@ -35,6 +35,7 @@ ROOMS = (
     "tuning",
     "apps",
     "projects",
+    "bench",
     "commands",
 )
 

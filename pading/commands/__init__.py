@@ -25,6 +25,7 @@ COMMANDS = {
     "check-data": "find what is wrong in data sets",
     "store": "store what stage 2 learns from",
     "tune": "choose stage 2's settings by classes that are pretended unseen",
+    "bench": "train and score systems, folds and seeds: a paper's table",
     "rename-weights": "rename weights between the published code's names and ours",
 }
 """Name of each command -> what it does."""

@@ -54,7 +54,7 @@ def train_project(
         common = ["--config-file", str(planned.config), *options]
         if number > 1 and starts_from_trained(planned):
             weights = ["MODEL.WEIGHTS", _converted(project, stage, convert)]
-        with _own_loggers():
+        with own_loggers():
             if not is_trained(project, stage):
                 train([*common, "--resume", *pairs, *weights])
             elif not results_of(project, stage).is_file():  # it ended while it was scored
@@ -104,7 +104,7 @@ def _scores(project: Project) -> str:
 
 
 @contextmanager
-def _own_loggers() -> Iterator[None]:
+def own_loggers() -> Iterator[None]:
     """The handlers that a stage adds are gone after it, or the next would print lines twice."""
     loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "pading")]
     before = [list(logger.handlers) for logger in loggers]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from pading.bench.control_vectors import control_vectors
 from pading.checkpoint.checkpointer import Checkpointer
 from pading.data.batches import SeededSamples
 from pading.data.mappers import SegmentationMapper
@@ -31,7 +32,7 @@ from pading.models.pading.source import open_store, training_source
 from pading.models.pading.stage_two import PADing
 from pading.models.pading.steps import ClassifierStep, StageTwoBatch
 from pading.randomness import Stream, seed_everything
-from pading.vocabulary.class_vectors import ClassVectors, read_class_vectors
+from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 from research.ablation.replay import SegmentedImages
 
@@ -216,19 +217,11 @@ class RealUnseen(nn.Module):
 
 def other_vectors(kind: str, text: str, split: ClassSplit, seed: int) -> ClassVectors:
     """Class vectors in place of those of text; see :class:`Row`."""
-    random = torch.Generator().manual_seed(seed)
     if kind == "attributes":
         words = sorted({word for name in split.names for word in name.split()})
         rows = [[float(word in name.split()) for word in words] for name in split.names]
         return ClassVectors(split.names, torch.tensor(rows).numpy(), "words of the name")
-    vectors = read_class_vectors(text).select(split.names)
-    if kind == "shuffled":
-        vectors = vectors[torch.randperm(len(vectors), generator=random)]
-    elif kind == "random":
-        vectors = nn.functional.normalize(torch.randn(vectors.shape, generator=random), dim=-1)
-    else:
-        raise ValueError(f"no such vectors: {kind}")
-    return ClassVectors(split.names, vectors.numpy(), f"{kind}, seed {seed}")
+    return control_vectors(kind, text, split, seed)
 
 
 def chosen_rows(wanted: Iterable[str]) -> list[Row]:

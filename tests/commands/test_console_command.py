@@ -26,6 +26,7 @@ TOOLS = {
     "check-data": "check_dataset",
     "store": "store_embeddings",
     "tune": "tune",
+    "bench": "bench",
     "rename-weights": "convert_checkpoint",
 }
 
@@ -83,6 +84,7 @@ PRINTED = {
     "check-data": "images without fault: 40",
     "store": "header.json",
     "tune": "chosen in 6.2 minutes",
+    "bench": "67.9 ± 0.8",
     "rename-weights": "tensors under our names",
 }
 """Command -> what its help shows of what it prints or writes."""
