@@ -177,6 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run=run_of(args),
         process=process,
     )
+    if unreadable is None:  # no failure: torchrun would end the others
+        print(
+            f"process {process[0]} of {process[1]}: its share is done; the last one says the rest"
+        )
+        return
     print(f"{len(images) - len(unreadable)} of {len(images)} images: results in {args.output}")
     if unreadable:
         print(*(f"error: {problem}" for problem in unreadable), sep="\n", file=sys.stderr)

@@ -104,7 +104,7 @@ def predict_files(
     forms: Sequence[str] = (),
     run: Mapping[str, Any] | None = None,
     process: tuple[int, int] = (0, 1),
-) -> list[str]:
+) -> list[str] | None:
     """Predict on image files and write results in COCO's formats.
 
     Of each task that is on, ``output`` gets
@@ -135,8 +135,8 @@ def predict_files(
             last one to finish writes the JSON files.
 
     Returns:
-        what is wrong with the images that could not be read; in all but the last process, with
-        those of its share.
+        what is wrong with the images that could not be read; None where another process, which is
+        at work yet, will say so.
 
     Raises:
         InputError: the output cannot be written; a class id that label maps have no room for.
@@ -151,12 +151,13 @@ def predict_files(
         options=(overlays, min_score, *forms, predictor.split.record(), predictor.tasks),
     )
     journal = Journal(Path(output), identity, *process)
-    if not journal.begin():
-        return []
+    finished = journal.begin()
+    if finished is not None:
+        return finished
     remove_common(Path(output))
     left = [sources[place] for place in journal.mine(names)]
     write = ImageWriter(Path(output), predictor.split, min_score, overlays, tuple(forms))
-    own, stopped = _predict(predictor, left, write, journal, workers)
+    stopped = _predict(predictor, left, write, journal, workers)
     put_together = partial(_put_together, Path(output), predictor, sources, forms)
     if stopped:
         if process[1] == 1:  # others may be at work yet
@@ -165,8 +166,7 @@ def predict_files(
             _logger.warning(message, number, len(names), output)
         raise Interrupted
     with journal.finishing(names) as records:
-        # None: another process is at work yet, or has put all together
-        return own if records is None else put_together(records)[1]
+        return None if records is None else put_together(records)[1]
 
 
 def _put_together(
@@ -197,12 +197,8 @@ def _predict(
     write: ImageWriter,
     journal: Journal,
     workers: int,
-) -> tuple[list[str], bool]:
-    """Predict on images and note each in the journal.
-
-    Returns:
-        what is wrong with the unreadable ones, and whether it was stopped.
-    """
+) -> bool:
+    """Predict on images and note each in the journal; whether it was stopped."""
     loader = DataLoader(
         _ImageFiles([source.path for source in sources], predictor.prepare),
         batch_size=None,
@@ -218,7 +214,6 @@ def _predict(
         else None
     )
     interruption = Interruption("this image; the results of those before it stay")
-    unreadable: list[str] = []
     pending: deque[tuple[str, Future[Record]]] = deque()
     with interruption.handled(), pool or nullcontext():
         bar = tqdm(loader, "predicting", unit=" images")
@@ -227,7 +222,6 @@ def _predict(
             if interruption.received:
                 break
             if problem:
-                unreadable.append(problem)
                 journal.add(source.name, None, problem)
                 continue
             raw = predictor.infer(inputs)
@@ -240,7 +234,7 @@ def _predict(
                 journal.add(name, future.result())
         for name, future in pending:
             journal.add(name, future.result())
-    return unreadable, interruption.received
+    return interruption.received
 
 
 class _ImageFiles(Dataset):

@@ -65,18 +65,23 @@ class Journal:
         self._places: dict[str, tuple[Path, int]] = {}
         self._file: Any = None
 
-    def begin(self) -> bool:
-        """Read what is done; False where another process has put everything together already."""
+    def begin(self) -> list[str] | None:
+        """Read what is done.
+
+        Returns:
+            None: there is work left; else what was wrong with images, of a run that several
+            processes have finished and put together already.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             done = self._folder / _DONE
-            finished = done.is_file() and done.read_text() == self._identity
-            if finished and self._processes > 1:
-                return False
+            content = _parsed(done.read_bytes()) if done.is_file() else {}
+            if content.get("identity") == self._identity and self._processes > 1:
+                return content["problems"]
             if done.is_file():
                 done.unlink()
             self._read()
-        return True
+        return None
 
     def mine(self, names: Sequence[str]) -> list[int]:
         """Places of the images that are left to this process."""
@@ -111,10 +116,12 @@ class Journal:
             if any(name not in self._places for name in names):
                 yield None
                 return
-            yield self._records(names)
+            problems: list[str] = []
+            yield _noted(self._records(names), problems)
             for path in self._folder.glob("*.jsonl"):
                 path.unlink()
-            (self._folder / _DONE).write_text(self._identity)
+            content = {"identity": self._identity, "problems": problems}
+            (self._folder / _DONE).write_text(json.dumps(content))
         if self._processes == 1:
             shutil.rmtree(self._folder)
 
@@ -159,6 +166,16 @@ class Journal:
         with open(self._folder / _LOCK, "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # which ends with the process, however that ends
             yield
+
+
+def _noted(
+    records: Iterator[tuple[Record | None, str]], problems: list[str]
+) -> Iterator[tuple[Record | None, str]]:
+    """The records, whose problems are added to the list as they pass."""
+    for record, problem in records:
+        if record is None:
+            problems.append(problem)
+        yield record, problem
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

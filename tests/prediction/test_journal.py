@@ -19,7 +19,8 @@ from pading.prediction.writing import Record
 from tests.narrow import SHAPES, save_random_weights
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = 5
+IMAGES = 11
+"""As many starts as that are killed ten times."""
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +71,11 @@ def test_two_shares_are_the_whole(
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
-        run(command, tmp_path)
+        # The one that is done first does not fail for an image: torchrun would end the other.
+        assert run(command, tmp_path) == (rank == "0")
         assert (tmp_path / "instance.json").is_file() == (rank == "0")
     assert contents(tmp_path) == alone
-    run(command, tmp_path)  # said again, it finds that all is there
+    assert run(command, tmp_path) == 1  # said again, it finds that all is there
     assert contents(tmp_path) == alone
 
 
@@ -108,37 +110,40 @@ def test_killed_again_and_again(
             newest = max((tmp_path / ".progress").glob("*.jsonl"), key=lambda p: p.stat().st_mtime)
             newest.write_text(newest.read_text() + '{"name": "3", "rec')
         assert starts < 2 * IMAGES
-    assert starts == IMAGES - 1
+    assert starts == IMAGES - 1 == 10
     assert contents(tmp_path) == alone
 
 
 @pytest.mark.slow
-def test_killed_for_good(command: list[str], alone: dict[str, bytes], tmp_path: Path) -> None:
-    """By SIGKILL, from outside."""
+def test_torchrun_starts_killed_processes_again(
+    command: list[str], alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    """One of two ends by SIGKILL, from outside; both go on where they were."""
     place = command.index("--no-overlays")
     words = [*command[:place], "--output", str(tmp_path), *command[place:]]
-    code = "from pading.commands import pading; pading()"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    options = ["--max-restarts=1", "--monitor-interval=0.1", "--master-port=0"]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "predict", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [*torchrun, *options, str(ROOT / "tools" / "predict.py"), *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     )
     while process.poll() is None and not list(tmp_path.glob(".progress/*.jsonl")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
+        time.sleep(0.02)
+    first = next(tmp_path.glob(".progress/*.jsonl"))
+    os.kill(int(first.name.split("-")[1]), signal.SIGKILL)
     process.wait()
-    run(command, tmp_path)
+    assert len({path.name for path in tmp_path.glob("panoptic/*.png")}) == IMAGES
     assert contents(tmp_path) == alone
 
 
 def test_what_another_run_left_does_not_count(tmp_path: Path) -> None:
     record = Record({"id": 1}, None, [{"score": 0.5}])
     first = Journal(tmp_path, "one", 0, 1)
-    assert first.begin()
+    assert first.begin() is None
     first.add("a", record)
     again, other = Journal(tmp_path, "one", 0, 1), Journal(tmp_path, "two", 0, 1)
-    assert again.begin() and other.begin()
+    assert again.begin() is None and other.begin() is None
     assert again.mine(["a", "b"]) == [1]
     assert other.mine(["a", "b"]) == [0, 1]
     with again.finishing(["a"]) as records:
@@ -171,8 +176,7 @@ def test_other_forms(command: list[str], tmp_path: Path, photographs: Path) -> N
     # One export of all images, which is read as any other is.
     found = read_annotations(tmp_path / "datumaro", photographs)["train"]
     assert not found.faults
-    assert [image["file_name"] for image in found.content["images"]] == [
-        f"{number}.png" for number in range(IMAGES)
-    ]
+    names = {image["file_name"] for image in found.content["images"]}
+    assert names == {f"{number}.png" for number in range(IMAGES)}
     detections = json.loads((tmp_path / "instance.json").read_text())
     assert len(found.content["annotations"]) == len(detections) > 0
