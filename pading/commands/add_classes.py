@@ -12,7 +12,8 @@ with which the other commands take them:
     use it with
         MODEL.WEIGHTS bigger.pth DATASETS.SPLIT bigger.json MODEL.CLASS_VECTORS bigger.npz
 
-Vectors come from the text encoder that made the model's, or from a file of them.
+Vectors come from the text encoder that made the model's, with its prompts, as the checkpoint
+records it, or from what --source names.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 
 from pading.errors import InputError
 from pading.models.base import SegmentationModel
+from pading.models.label_vectors import LabelVectors
 from pading.models.trained import load_trained, save_trained
 from pading.models.vocabulary_edits import (
     add_classes,
@@ -48,8 +50,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW")
     parser.add_argument(
         "--source",
-        default="minilm",
-        help="of the vectors: minilm, openclip, openclip:FOLDER, or a file of them",
+        default="",
+        help="of the vectors, instead of what the checkpoint records: minilm, openclip, "
+        "openclip:FOLDER, words:FILE, or a file of them",
     )
     parser.add_argument("--openclip-model", default="ViT-B-16", help="open_clip's model name")
     parser.add_argument("--openclip-pretrained", default="openai", help="its weights: file or tag")
@@ -102,7 +105,9 @@ def with_new(
     empty = [name for name in names if not name.strip()]
     if empty:
         raise InputError("a class's name is empty; give the name that the text encoder reads")
-    if args.source.endswith(".npz") or args.source.endswith("_minilm"):
+    if not args.source:
+        vectors = LabelVectors(model)(names)
+    elif args.source.endswith(".npz") or args.source.endswith("_minilm"):
         vectors = vectors_by_file(model, names, args.source)
     else:
         name = args.source

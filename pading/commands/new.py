@@ -99,6 +99,7 @@ def report(created: Created) -> str:
     """What the project holds, class by class, and what to mind."""
     project, split, images = created.project, created.split, created.images
     seen = f"{split.num_seen} classes seen, {split.num_unseen} unseen"
+    seen += " (*)" * (split.num_unseen > 0)
     lines = [f"fixed: {repair}" for repair in created.repairs]
     lines += [
         f"{project.name}: {' and '.join(dict.fromkeys(created.formats))}, {project.task}, "

@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if unreadable is None:  # no failure: torchrun would end the others
         print(
-            f"process {process[0]} of {process[1]}: its share is done; the last one says the rest"
+            f"process {process[0]} has done its share; the last one of {process[1]} says the rest"
         )
         return
     print(f"{len(images) - len(unreadable)} of {len(images)} images: results in {args.output}")
