@@ -161,4 +161,4 @@ def package(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         what = _EXTRAS.get(name, name)
-        raise InputError(f"this form of results needs {name}; run: pip install {what}") from error
+        raise InputError(f"this needs the package {name}; run: pip install {what}") from error
