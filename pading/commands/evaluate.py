@@ -94,6 +94,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of that share")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE")
     args = parser.parse_args(arguments)
+    if args.overrides[:1] == ["--"]:  # which argparse keeps or not, by Python's version
+        del args.overrides[0]
     needed = () if args.dial else ("task", "split", "ground_truth", "predictions")
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(args, name) is None]
     if missing:

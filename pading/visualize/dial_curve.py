@@ -19,18 +19,14 @@ def draw_curves(curves: Mapping[str, Curve], path: str | Path) -> None:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     for label, curve in curves.items():
+        best = curve.best
         [line] = axes.plot(
             [point.seen for point in curve.points],
             [point.unseen for point in curve.points],
             marker=".",
-            label=f"{label}: area {curve.area:.3f}",
+            label=f"{label}: area {curve.area:.3f}, harmonic {best.harmonic:.1f} at {best.bias:g}",
         )
-        best = curve.best
         axes.plot(best.seen, best.unseen, marker="*", markersize=15, color=line.get_color())
-        note = f"{best.bias:g}: harmonic {best.harmonic:.1f}"
-        # Curves fall to the right: below and to the left of the best point is room.
-        place = (best.seen, best.unseen)
-        axes.annotate(note, place, (-8, -16), textcoords="offset points", ha="right")
     named: Sequence[str] = list(dict.fromkeys(curve.figure for curve in curves.values()))
     axes.set_xlabel(f"seen {', '.join(named)} (per cent)")
     axes.set_ylabel(f"unseen {', '.join(named)} (per cent)")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pading.commands.evaluate import main
+from pading.commands.evaluate import main, parse
 from pading.errors import InputError
 from pading.vocabulary.splits import load_split
 
@@ -132,3 +132,10 @@ def test_label_maps_of_class_ids(evaluate, tmp_path: Path, seed: int) -> None:
         evaluate(**options, class_ids=True)
     with pytest.raises(InputError, match="--class-ids is for --task semantic"):
         evaluate(**{**options, "task": "instance"}, class_ids=True)
+
+
+def test_two_dashes_end_the_values_of_the_dial() -> None:
+    given = ["--dial", "model.pth", "--biases", "-0.1", "0", "--", "MODEL.DEVICE", "cpu"]
+    args = parse(given)
+    assert args.biases == [-0.1, 0.0]
+    assert args.overrides == ["MODEL.DEVICE", "cpu"]
