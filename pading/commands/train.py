@@ -27,6 +27,7 @@ again with --resume.
 import argparse
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -40,6 +41,7 @@ from pading.config import load_config
 from pading.data.catalogue import register_datasets
 from pading.data.spec import read_specs
 from pading.engine import record
+from pading.engine.console import brief_console
 from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.launch import launch, num_processes
 from pading.engine.run_checkpoints import RunCheckpointer
@@ -64,8 +66,9 @@ class EvaluatingTrainer(Trainer):
 
 def run(cfg: CfgNode, args: argparse.Namespace) -> None:
     """The work of one process."""
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pading")
+    with brief_console() if args.brief else nullcontext():
+        default_setup(cfg, args)
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pading")
     if args.eval_only:
         model = EvaluatingTrainer.build_model(cfg)
         checkpointer = RunCheckpointer(
@@ -102,6 +105,9 @@ def run_in_new_process(cfg: CfgNode, args: argparse.Namespace) -> None:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; None: that of this process."""
     parser = default_argument_parser(epilog=__doc__)
+    parser.add_argument(
+        "--brief", action="store_true", help="progress, warnings and scores; log.txt has the rest"
+    )
     return parser.parse_args(with_configuration(parser, arguments))
 
 

@@ -51,7 +51,7 @@ def train_project(
         planned = plan(project, stage, pairs, processes)
         print(f"\nstage {number} of {len(project.stages)}: {stage}", flush=True)
         _explain(planned)
-        common = ["--config-file", str(planned.config), *options]
+        common = ["--config-file", str(planned.config), "--brief", *options]
         if number > 1 and starts_from_trained(planned):
             weights = ["MODEL.WEIGHTS", _converted(project, stage, convert)]
         with own_loggers():

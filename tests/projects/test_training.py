@@ -50,9 +50,13 @@ def test_all_stages_resumed_and_used(
     out = capsys.readouterr().out
     assert "stage 1 of 2: 1_segmenter" in out
     assert "stage 2 of 2: 2_generator" in out
+    assert "Environment info" not in out
+    assert out.count("total_loss: ") >= 2 and "loss_ce" not in out
     assert "harmonic" in out.rpartition("home_val, per cent")[2]
     assert f"pading predict {home} --input PHOTOGRAPHS" in out
     project = read_project(home)
+    log = (project.weights.parent / "log.txt").read_text(encoding="utf-8")
+    assert "Environment info" in log and "loss_" in log
     assert f"a page: {project.weights.parent / 'report.html'}" in out
     assert "<html" in (project.weights.parent / "report.html").read_text(encoding="utf-8")
     weights = torch.load(project.weights, weights_only=True)["model"]
