@@ -9,7 +9,8 @@ from contextlib import contextmanager, redirect_stdout
 
 from detectron2.utils import comm
 
-_PROGRESS = "detectron2.utils.events"
+_PROGRESS = "utils.events"
+"""The end of a logger's name: Detectron2's formatters shorten its beginning in the record."""
 _LOSSES = re.compile(r"(total_loss: \S+).*", re.DOTALL)
 
 
@@ -33,8 +34,8 @@ def brief_console() -> Iterator[None]:
 
 
 def _is_awaited(record: logging.LogRecord) -> bool:
-    ours = record.name == _PROGRESS or record.name.startswith("pading.")
-    return ours or record.levelno >= logging.WARNING
+    awaited = record.name.endswith(_PROGRESS) or record.name.startswith("pading.")
+    return awaited or record.levelno >= logging.WARNING
 
 
 class _Brief(logging.Formatter):
@@ -42,4 +43,4 @@ class _Brief(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return _LOSSES.sub(r"\1", text) if record.name == _PROGRESS else text
+        return _LOSSES.sub(r"\1", text) if record.name.endswith(_PROGRESS) else text
