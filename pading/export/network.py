@@ -38,13 +38,8 @@ class ExportedNetwork(nn.Module):
 
     @property
     def class_inputs(self) -> dict[str, Tensor]:
-        """The model's own tensors that classes are rows of, by names that ONNX allows."""
-        tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
-        # Copies: PyTorch takes two tensors of one storage for views of each other.
-        return {
-            name.replace(".", "_"): tensors[name].detach().float().clone()
-            for name in self.model.class_tensors
-        }
+        """The model's own tensors that classes are rows of, in order."""
+        return self.model.class_inputs
 
     def random_images(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         """Images (B, 3, H, W) as :meth:`forward` takes them, to compare outputs on."""

@@ -18,6 +18,7 @@ from pading.commands import predict as predict_command
 from pading.errors import InputError
 from pading.export import Sizes, export_model
 from pading.export.network import ExportedNetwork
+from pading.vocabulary.class_vectors import ClassVectors
 from tests.export.narrow_systems import SETTINGS, narrow_predictor
 from tests.runs import run
 
@@ -110,7 +111,6 @@ def test_a_class_is_a_row_of_the_graph(
 ) -> None:
     """With the rows that PyTorch's model with one class more has, it gives what that one gives."""
     from pading.runtime import load
-    from pading.vocabulary.class_vectors import ClassVectors
 
     vector = torch.randn(1, 12, generator=rng).numpy()
     for name in ("pixel_text", "fourth"):
@@ -121,6 +121,52 @@ def test_a_class_is_a_row_of_the_graph(
         wanted, found = grown.predict(image), ours.predict(image)
         assert found.classes == wanted.classes
         assert np.mean(found.semantic != wanted.semantic) <= 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["zero_shot", "clip"])
+def test_one_file_takes_small_and_large_images(
+    name: str, predictors: dict[str, Predictor], exported: Path
+) -> None:
+    session = onnxruntime.InferenceSession(exported / f"{name}.onnx")
+    network = ExportedNetwork(predictors[name].model)
+    given = {n: v.numpy() for n, v in network.class_inputs.items()}
+    for height, width in ((256, 320), (1024, 1333)):
+        divisor = network.model.image_divisor
+        images = torch.randn(1, 3, height // divisor * divisor, -(-width // divisor) * divisor)
+        with torch.no_grad():
+            outputs = network(images, *network.class_inputs.values())
+        found = session.run(list(outputs), {"images": images.numpy(), **given})
+        for ours, theirs in zip(outputs.values(), found, strict=True):
+            apart = np.abs(theirs - ours.numpy())
+            assert np.mean(apart > 1e-3) <= 1e-3, (height, width, float(apart.max()))
+
+
+@pytest.mark.slow
+def test_a_class_of_a_class_head_is_a_row_of_the_graph(
+    predictors: dict[str, Predictor], exported: Path, rng: torch.Generator
+) -> None:
+    """Rows that a generator taught PyTorch's model, given to the file by name."""
+    from pading.runtime import load
+
+    model = predictors["zero_shot"].model
+    for label in range(model.split.num_classes + 1):  # of random embeddings
+        labels = torch.full((4,), label)
+        model.memory.keep(torch.randn(4, 32, generator=rng), labels)
+    grown = predictors["zero_shot"].add_classes(
+        ClassVectors(("hedgehog",), torch.randn(1, 20, generator=rng).numpy(), "a test")
+    )
+    rows = grown.model.class_rows(["hedgehog"])
+    assert rows.keys() == {"classifier_weight", "classifier_bias"}
+    ours = load(exported / "zero_shot.onnx", threads=1).add_classes(["hedgehog"], rows)
+    image = np.load(exported / "zero_shot_1.npy")
+    wanted, found = grown.predict(image), ours.predict(image)
+    assert found.classes == wanted.classes
+    assert np.mean(found.panoptic.ids != wanted.panoptic.ids) <= 1e-3
+    assert np.mean(found.semantic != wanted.semantic) <= 1e-3
+    np.testing.assert_allclose(found.scores.semantic, wanted.scores.semantic, atol=1e-3)
+    with pytest.raises(InputError, match="'zebra' is none of the model's classes"):
+        grown.model.class_rows(["zebra"])
 
 
 def test_torch_export_and_the_command(
