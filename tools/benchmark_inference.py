@@ -3,55 +3,61 @@
 
     python tools/benchmark_inference.py --tasks panoptic
     PADING_PUBLISHED=checkout python tools/benchmark_inference.py --tasks panoptic instance semantic
-    python tools/benchmark_inference.py --with compiled onnxruntime
+    python tools/benchmark_inference.py --with compiled onnxruntime transformers
+    python tools/benchmark_inference.py --config-file configs/shapes/PADing.yaml \\
+        --trained model_final.pth --image photo.png MODEL.DEVICE cpu
 
-The segmenter has random weights; of its queries, the surest third counts, so that there are
-segments to be found. With one thread (OMP_NUM_THREADS=1) the processor's time is taken, which other
+The segmenter has random weights, on a smooth random image; of its queries, the surest third counts,
+so that there are segments to be found. With --trained and --image it is a trained model on a
+picture, as it is. int8 is measured where the processor has instructions for it, with ranges of that
+very image. With one thread (OMP_NUM_THREADS=1) the processor's time is taken, which other
 load disturbs little. All take turns within one run, so that a busy machine disturbs them alike;
 printed are medians in milliseconds, by stage, and each one's best. Before them stands what the
 machine makes of a plain product of matrices in each type, and after them how much of that the
 network reaches.
 
 "published" is the published code, with the same weights, where PADING_PUBLISHED names a checkout of
-it. --with adds "compiled" (torch.compile with its weights frozen) and "onnxruntime" (an export):
-both are of the network alone, without results, and what it takes to make them is printed. KEY VALUE
-pairs behind the options override the configuration, such as MODEL.DEVICE cpu.
+it (of R-50 at its usual widths). --with adds "transformers" (its Mask2Former with the same weights,
+and its own panoptic results), and of the network alone, without results: "compiled" (torch.compile
+with its weights frozen), "onnxruntime" and "openvino" (of an export). What it takes to make those
+is printed. KEY VALUE pairs behind the options override the configuration, such as MODEL.DEVICE cpu.
 """
 
 import argparse
 import dataclasses
 import json
-import os
 import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode
-from published_network import CHECKOUT, published_segmenter
-from script_timing import now
+from inference_contestants import (
+    OTHERS,
+    Inputs,
+    Turn,
+    clock,
+    contestants,
+    stages_of,
+    types_here,
+)
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from pading import load_config, register_datasets
+from pading.checkpoint.checkpointer import Checkpointer
 from pading.config import check_settings
+from pading.data.images import read_image
 from pading.engine.building import configured_model
 from pading.errors import exit_on_input_error
-from pading.export import export_model
 from pading.inference.query_scores import class_scores
+from pading.layers.eight_bits import Range, multiply, pack_linear
+from pading.layers.packed import pytorchs_own_layers
 
 _CONFIG = Path(__file__).resolve().parents[1] / "configs" / "panoptic" / "pretrain.yaml"
-_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _TASKS = ("panoptic", "instance", "semantic")
-
-Inputs = list[dict[str, Any]]
-Turn = Callable[[Inputs], dict[str, float]]
-"""Looks at an image and says how many milliseconds each stage took; "all" is their sum."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,7 +67,9 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("--config-file", default=str(_CONFIG), help="default: %(default)s")
     add("--tasks", nargs="+", choices=_TASKS, default=["panoptic"], help="default: panoptic")
-    add("--with", nargs="+", choices=("compiled", "onnxruntime"), default=[], dest="others")
+    add("--with", nargs="+", choices=OTHERS, default=[], dest="others")
+    add("--trained", help="a checkpoint of the configuration; default: random weights")
+    add("--image", help="a picture to look at, as it is; default: a random one")
     add("--size", type=int, default=512, help="sides of the image (%(default)s)")
     add("--repeats", type=int, default=5, help="of each version (%(default)s)")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -79,19 +87,31 @@ def main() -> None:
     register_datasets(cfg)
     torch.manual_seed(0)
     model = configured_model(cfg).eval()
-    image = torch.randint(256, (3, args.size, args.size)).to(torch.uint8)
-    inputs = [{"image": image, "height": args.size, "width": args.size}]
-    find_segments(model, tuple(args.tasks), inputs)
+    if args.image:
+        image = torch.from_numpy(read_image(args.image).transpose(2, 0, 1).copy())
+    else:
+        coarse = 255 * torch.rand(1, 3, 16, 16)
+        [image] = F.interpolate(coarse, (args.size, args.size), mode="bicubic").clamp(0, 255).byte()
+    inputs = [{"image": image, "height": image.shape[1], "width": image.shape[2]}]
+    if args.trained:
+        Checkpointer(model).load(args.trained)
+        model.inference = dataclasses.replace(model.inference, tasks=tuple(args.tasks))
+    else:
+        find_segments(model, tuple(args.tasks), inputs)
     about: dict[str, Any] = {
         "device": str(model.device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "size": args.size,
+        "size": list(image.shape[1:]),
         "tasks": " ".join(args.tasks),
     }
     with torch.inference_mode():
-        peaks = {name: matrix_product(dtype, model.device) for name, dtype in _TYPES.items()}
-        about["gigaflop"] = round(network_flops(model, inputs) / 1e9, 1)
+        if "panoptic" in args.tasks:
+            about["segments"] = len(model(inputs)[0]["panoptic_seg"][1])
+        types = types_here(model.device)
+        peaks = {name: matrix_product(dtype, model.device) for name, dtype in types.items()}
+    flops = stage_flops(model, inputs)
+    about["gigaflop"] = {stage: round(count / 1e9, 1) for stage, count in flops.items()}
     turns, making = contestants(cfg, model, inputs, args.others)
     times = measure(turns, inputs, args.repeats)
     medians = {
@@ -100,18 +120,22 @@ def main() -> None:
     }
     best = {name: min(turn["all"] for turn in taken) for name, taken in times.items()}
     shares = {
-        name: about["gigaflop"] / (medians[name]["network"] / 1e3) / peaks[name] for name in _TYPES
+        name: {stage: n / 1e6 / medians[name][stage] / peak for stage, n in flops.items()}
+        for name, peak in peaks.items()
     }
     report = {**about, "matrix products, GFLOP/s": peaks, "seconds to make": making}
     report |= {"milliseconds": medians, "best": best, "share of the peak": shares}
     if args.json:
         print(json.dumps(report, indent=1))
         return
-    for key in (*about, "matrix products, GFLOP/s", "seconds to make", "share of the peak"):
+    for key in (*about, "matrix products, GFLOP/s", "seconds to make"):
         print(f"{key}: {report[key]}")
     for name, stages in medians.items():
         parts = ", ".join(f"{stage} {taken:.0f}" for stage, taken in stages.items())
         print(f"{name:12} {parts}; best {best[name]:.0f}")
+    for name, stages in shares.items():
+        parts = ", ".join(f"{stage} {100 * share:.0f}" for stage, share in stages.items())
+        print(f"{name:12} of the peak, per cent: {parts}")
 
 
 def find_segments(model: nn.Module, tasks: tuple[str, ...], inputs: Inputs) -> None:
@@ -127,63 +151,31 @@ def find_segments(model: nn.Module, tasks: tuple[str, ...], inputs: Inputs) -> N
     )
 
 
-def clock(device: torch.device) -> float:
-    """Seconds of the processor with one thread, else of the wall."""
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.thread_time() if alone else now(device)
-
-
 def matrix_product(dtype: torch.dtype, device: torch.device, side: int = 2048) -> float:
     """The most GFLOP/s of a few products of square matrices."""
     a, taken = torch.rand(side, side, device=device).to(dtype), []
+    product: Callable[[], Any] = lambda: a @ a  # noqa: E731
+    if dtype == torch.int8:
+        one, weights = Range(0.0, 1.0), pack_linear(torch.rand(side, side), None, side)
+        codes = one.codes(torch.rand(side, side))
+        product = lambda: multiply(codes, one, weights, one)  # noqa: E731
     for _ in range(6):
         begin = clock(device)
-        a @ a
+        product()
         taken.append(clock(device) - begin)
     return 2 * side**3 / min(taken) / 1e9
 
 
-def network_flops(model: nn.Module, inputs: Inputs) -> int:
-    """Of the network's products, as PyTorch counts them in its own layers."""
-    images = model.preprocess(inputs)[0]
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        FlopCounterMode(display=False) as counter,
-    ):
-        model.network(images.clone())
-    return counter.get_total_flops()
-
-
-def contestants(
-    cfg: CfgNode, model: nn.Module, inputs: Inputs, others: Sequence[str]
-) -> tuple[dict[str, Turn], dict[str, float]]:
-    """Who takes turns, by name, and how many seconds it took to make those that are made."""
-    turns: dict[str, Turn] = {name: _ours(model, name) for name in _TYPES}
-    making: dict[str, float] = {}
-    if CHECKOUT in os.environ:
-        turns["published"] = _whole(published_segmenter(model), model.device)
-    images = model.preprocess(inputs)[0]
-    if "compiled" in others:
-        begin = time.perf_counter()
-        compiled = torch.compile(model.network, options={"freezing": True})
-        turns["compiled"] = _whole(lambda _: compiled(images), model.device)
-        with torch.inference_mode():
-            turns["compiled"](inputs)
-        making["compiled"] = time.perf_counter() - begin
-    if "onnxruntime" in others:
-        import onnxruntime
-
-        begin = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            path = export_model(cfg, model, Path(folder) / "model.onnx").path
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = torch.get_num_threads()
-            session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        making["onnxruntime"] = time.perf_counter() - begin
-        given = {"images": images.numpy()}
-        turns["onnxruntime"] = _whole(lambda _: session.run(None, given), model.device)
-    return turns, making
+def stage_flops(model: nn.Module, inputs: Inputs) -> dict[str, int]:
+    """Of each stage's products, as PyTorch counts them; "network" is their sum."""
+    x: Any = (model.preprocess(inputs)[0],)
+    counts = {}
+    for stage, module in stages_of(model).items():
+        with pytorchs_own_layers(), FlopCounterMode(display=False) as counter:
+            x = module(*x)
+        counts[stage] = counter.get_total_flops()
+        x = (x.multi_scale, x.mask_features) if stage == "pixel decoder" else (x,)
+    return {**counts, "network": sum(counts.values())}
 
 
 def measure(turns: dict[str, Turn], inputs: Inputs, repeats: int) -> dict[str, list]:
@@ -196,59 +188,6 @@ def measure(turns: dict[str, Turn], inputs: Inputs, repeats: int) -> dict[str, l
             for name, turn in turns.items():
                 times[name].append(turn(inputs))
     return times
-
-
-def _whole(run: Callable[[Inputs], Any], device: torch.device) -> Turn:
-    def turn(inputs: Inputs) -> dict[str, float]:
-        begin = clock(device)
-        run(inputs)
-        return {"all": 1e3 * (clock(device) - begin)}
-
-    return turn
-
-
-def _ours(model: nn.Module, name: str) -> Turn:
-    stages = {
-        "backbone": model.backbone,
-        "pixel decoder": model.sem_seg_head["pixel_decoder"],
-        "transformer decoder": model.sem_seg_head["predictor"],
-    }
-    dtype = None if name == "float32" else _TYPES[name]
-
-    def turn(inputs: Inputs) -> dict[str, float]:
-        model.inference = dataclasses.replace(model.inference, dtype=dtype)
-        taken: dict[str, float] = {}
-        begin = clock(model.device)
-        with _timed(stages, taken):
-            model(inputs)
-        total = 1e3 * (clock(model.device) - begin)
-        network = sum(taken.values())
-        return {**taken, "results": total - network, "network": network, "all": total}
-
-    return turn
-
-
-@contextmanager
-def _timed(stages: dict[str, nn.Module], taken: dict[str, float]) -> Iterator[None]:
-    """Adds to ``taken`` the milliseconds of each stage that runs meanwhile."""
-    begun: dict[str, float] = {}
-    handles = []
-    for name, module in stages.items():
-        device = next(module.parameters()).device
-
-        def before(*_: object, name: str = name, device: torch.device = device) -> None:
-            begun[name] = clock(device)
-
-        def after(*_: object, name: str = name, device: torch.device = device) -> None:
-            taken[name] = taken.get(name, 0.0) + 1e3 * (clock(device) - begun[name])
-
-        handles.append(module.register_forward_pre_hook(before))
-        handles.append(module.register_forward_hook(after))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train or evaluate a model, or a whole project",
     "predict": "predict on images of your own",
     "export": "write a model for ONNX runtimes or compiled",
+    "quantize": "prepare a trained model for 8-bit inference",
     "evaluate": "score stored predictions",
     "app": "look at a trained model in the browser",
     "report": "show what a run found, as a page that opens anywhere",

@@ -1,5 +1,7 @@
 """Keys of models: system, segmenter, and how results are made."""
 
+from typing import Any
+
 import torch
 
 from pading.config.key import (
@@ -14,9 +16,22 @@ from pading.config.key import (
     TEXT,
     THEIRS,
     Key,
+    Rule,
+    is_number,
     list_of,
     one_of,
 )
+
+
+def _are_ranges(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or len(value) % 3:
+        return False
+    parts = zip(value[::3], value[1::3], value[2::3], strict=True)
+    return all(
+        isinstance(name, str) and is_number(low) and is_number(high) and low <= 0 <= high
+        for name, low, high in parts
+    )
+
 
 MODEL_KEYS = (
     Key(
@@ -156,9 +171,16 @@ MODEL_KEYS = (
     Key(
         "MODEL.INFERENCE.DTYPE",
         "float32",
-        one_of("float32", "bfloat16", "float16"),
-        'Type of mixed precision: "float32" (none), "bfloat16" or "float16", which is for '
-        "GPUs alone: on a CPU it takes a hundred times as long.",
+        one_of("float32", "bfloat16", "float16", "int8"),
+        'Type of mixed precision: "float32" (none), "bfloat16", "float16", which is for GPUs '
+        'alone (on a CPU it takes a hundred times as long), or "int8", which is for CPUs alone.',
+    ),
+    Key(
+        "MODEL.INFERENCE.INT8_RANGES",
+        [],
+        Rule(_are_ranges, "a list of a module's name and two numbers around 0, again and again"),
+        "Of the layers that int8 computes in 8 bits: name, lowest and highest number of the input, "
+        "in turn. pading quantize measures them.",
     ),
     Key(
         "MODEL.INFERENCE.INSTANCE_SETTING",

@@ -26,7 +26,7 @@ def description(
         outputs: what else to say, of the graph.
     """
     inference = asdict(model.inference)
-    del inference["dtype"]  # graphs are in float32
+    del inference["dtype"], inference["int8_ranges"]  # graphs are in float32
     return {
         "pading": pading.__version__,
         "torch": torch.__version__,

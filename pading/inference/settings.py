@@ -1,11 +1,13 @@
 """How results are made of what a network gives: MODEL.INFERENCE, read once."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from detectron2.config import CfgNode
 
 from pading.data.tasks import Setting, instance_setting, tasks_of
+from pading.layers.eight_bits import Range, check_eight_bits
 from pading.layers.precision import inference_dtype
 
 
@@ -19,6 +21,7 @@ class InferenceSettings:
         max_instances: of the instance inference.
         instance_setting: classes that instances may have: "gzsi", all, or "zsi", the unseen.
         dtype: type of mixed precision; None: as the caller has it.
+        int8_ranges: of layers by name, where the type is int8.
         seen_bias: taken off the scores of seen classes.
         window: height and width of sliding windows; None: the whole image at once.
         stride: of the windows.
@@ -34,6 +37,7 @@ class InferenceSettings:
     max_instances: int = 100
     instance_setting: Setting = "gzsi"
     dtype: torch.dtype | None = None
+    int8_ranges: Mapping[str, Range] = field(default_factory=dict)
     seen_bias: float = 0.0
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
@@ -47,17 +51,25 @@ class InferenceSettings:
         """Read a configuration.
 
         Raises:
-            InputError: what :func:`~pading.data.tasks.instance_setting` refuses.
+            InputError: what :func:`~pading.data.tasks.instance_setting` or
+                :func:`~pading.layers.eight_bits.check_eight_bits` refuses.
         """
         inference = cfg.MODEL.INFERENCE
         window, stride = tuple(inference.WINDOW), tuple(inference.STRIDE)
+        dtype, ranges = inference_dtype(cfg), inference.INT8_RANGES
+        if dtype == torch.int8:
+            check_eight_bits(cfg.MODEL.DEVICE, ranges)
         return cls(
             tasks=tuple(task for task, on in tasks_of(cfg).items() if on),
             score_threshold=inference.OBJECT_SCORE_THRESHOLD,
             overlap_threshold=inference.OVERLAP_THRESHOLD,
             max_instances=cfg.TEST.DETECTIONS_PER_IMAGE,
             instance_setting=instance_setting(cfg),
-            dtype=inference_dtype(cfg),
+            dtype=dtype,
+            int8_ranges={
+                name: Range(low, high)
+                for name, low, high in zip(ranges[::3], ranges[1::3], ranges[2::3], strict=True)
+            },
             seen_bias=inference.SEEN_BIAS,
             window=window or None,
             stride=stride or None,

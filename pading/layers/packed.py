@@ -18,6 +18,18 @@ from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pading.layers.eight_bits import (
+    Geometry,
+    Range,
+    Weights8,
+    convolve,
+    convolve_onto,
+    known_range,
+    multiply,
+    pack_convolution,
+    pack_linear,
+)
+
 _OWN: ContextVar[bool] = ContextVar("PyTorch's own layers", default=False)
 
 
@@ -86,12 +98,22 @@ class Linear(nn.Linear):
         super().__init__(inputs, outputs)
         self._packed = _Kept()
 
-    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
-        """(..., inputs) to (..., outputs), through a ReLU where asked for."""
-        dtype = packed_dtype(x)
+    def forward(self, x: Tensor, *, relu: bool = False, then: "Linear | None" = None) -> Tensor:
+        """(..., inputs) to (..., outputs), through a ReLU where asked for.
+
+        Args:
+            x: numbers, or the codes that another one has made for this one.
+            relu: whether it is followed by one.
+            then: what the result is for alone; it may be codes for that.
+        """
+        given = known_range(self)
+        dtype = torch.get_autocast_dtype("cpu") if x.dtype == torch.uint8 else packed_dtype(x)
         if dtype is None or self.weight.is_inference():
             y = super().forward(x)
             return F.relu_(y) if relu else y
+        after = "relu" if relu else "none"
+        if given is not None:
+            return self._product_of_codes(x, given, known_range(then) or dtype, after)
 
         def pack() -> tuple[Tensor, Tensor]:
             weight = self.weight.detach().to(dtype).contiguous()
@@ -99,8 +121,19 @@ class Linear(nn.Linear):
             return torch.ops.mkldnn._reorder_linear_weight(weight, None), bias
 
         weight, bias = self._packed(pack, (dtype,), self.weight, self.bias)
-        after = "relu" if relu else "none"
         return torch.ops.mkldnn._linear_pointwise(x.to(dtype), weight, bias, after, [], "")
+
+    def _product_of_codes(
+        self, x: Tensor, given: Range, to: Range | torch.dtype, after: str
+    ) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        codes = rows if x.dtype == torch.uint8 else given.codes(rows)
+
+        def pack() -> Weights8:
+            return pack_linear(self.weight.detach(), self.bias.detach(), len(rows))
+
+        weights = self._packed(pack, (given, len(rows)), self.weight, self.bias)
+        return multiply(codes, given, weights, to, after).unflatten(0, x.shape[:-1])
 
 
 class PackedConv2d(Conv2d):
@@ -116,7 +149,12 @@ class PackedConv2d(Conv2d):
         dtype = packed_dtype(x)
         if dtype is None or self.weight.is_inference() or isinstance(self.padding, str):
             return super().forward(x)
-        y = self._product(x, dtype, "none")
+        given = known_range(self)
+        if given is None:
+            y = self._product(x, dtype, "none")
+        else:
+            codes = given.codes(channels_last(x, x.dtype))
+            y = self.of_codes(codes, given, dtype)
         if self.norm is not None and not self.folds:
             y = self.norm(y)
         return y if self.activation is None else self.activation(y)
@@ -149,34 +187,66 @@ class PackedConv2d(Conv2d):
             "",
         )
 
+    def of_codes(
+        self, codes: Tensor, given: Range, to: Range | torch.dtype, after: str = "none"
+    ) -> Tensor:
+        """The convolution of codes as codes of a range, or as numbers of a type."""
+        weights = self._weights_of_codes(codes, given)
+        return convolve(codes, given, weights, self._geometry(), to, after)
+
+    def codes_onto(
+        self, total: Tensor, had: Range, codes: Tensor, given: Range, to: Range
+    ) -> Tensor:
+        """relu(total + convolution of codes), in the place of ``total``."""
+        weights = self._weights_of_codes(codes, given)
+        return convolve_onto(total, had, codes, given, weights, self._geometry(), to)
+
     @property
     def folds(self) -> bool:
         """Whether it is one linear map, so that a ReLU may follow inside it."""
-        return type(self.norm) is FrozenBatchNorm2d and not self.weight.is_inference()
+        norm = self.norm
+        constant = type(norm) is FrozenBatchNorm2d or (
+            isinstance(norm, nn.BatchNorm2d) and not norm.training and norm.track_running_stats
+        )
+        return constant and not self.weight.is_inference()
 
-    def _geometry(self) -> tuple[list[int], list[int], list[int], int]:
+    def _geometry(self) -> Geometry:
         return list(self.padding), list(self.stride), list(self.dilation), self.groups
 
     def _weights(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        norm = self.norm if self.folds else None
-        of = (norm.weight, norm.bias, norm.running_mean, norm.running_var) if norm else ()
-
         def pack() -> tuple[Tensor, Tensor | None]:
-            weight, bias = self.weight.detach(), self.bias
-            if norm:
-                # In float64, so that folding rounds once.
-                scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-                shift = norm.bias - norm.running_mean * scale
-                weight = weight * scale[:, None, None, None]
-                bias = shift if bias is None else shift + bias * scale
-            bias = None if bias is None else bias.detach().to(dtype)
+            weight, bias = self._folded()
             padding, stride, dilation, groups = self._geometry()
             packed = torch.ops.mkldnn._reorder_convolution_weight(
                 weight.to(dtype), padding, stride, dilation, groups, list(x.shape)
             )
-            return packed, bias
+            return packed, None if bias is None else bias.to(dtype)
 
-        return self._packed(pack, (dtype, x.shape), self.weight, self.bias, *of)
+        return self._packed(pack, (dtype, x.shape), *self._constants())
+
+    def _weights_of_codes(self, codes: Tensor, given: Range) -> Weights8:
+        def pack() -> Weights8:
+            weight, bias = self._folded()
+            return pack_convolution(weight, bias, given, self._geometry(), codes.shape)
+
+        return self._packed(pack, (given, codes.shape), *self._constants())
+
+    def _constants(self) -> tuple[Tensor | None, ...]:
+        norm = self.norm if self.folds else None
+        of = (norm.weight, norm.bias, norm.running_mean, norm.running_var) if norm else ()
+        return self.weight, self.bias, *of
+
+    def _folded(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias, with a norm inside them where it folds."""
+        weight, bias = self.weight.detach(), self.bias
+        if self.folds:
+            # In float64, so that folding rounds once.
+            norm = self.norm
+            scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
+            shift = norm.bias - norm.running_mean * scale
+            weight = weight * scale[:, None, None, None]
+            bias = shift if bias is None else shift + bias * scale
+        return weight, None if bias is None else bias.detach()
 
 
 def channels_last(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -188,6 +258,8 @@ class PackedBottleneck(BottleneckBlock):
     """Detectron2's block of a deep ResNet, its ReLUs and its sum inside the convolutions."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.uint8:
+            return self._of_codes(x)
         dtype = packed_dtype(x)
         convolutions = (self.conv1, self.conv2, self.conv3)
         if dtype is None or not all(conv.folds for conv in convolutions):
@@ -197,6 +269,36 @@ class PackedBottleneck(BottleneckBlock):
         inner = self.conv2.relu_of(self.conv1.relu_of(x, dtype), dtype)
         return self.conv3.onto(total, inner)
 
+    def _of_codes(self, x: Tensor) -> Tensor:
+        """Codes of the first convolution's range to codes of the block's own."""
+        modules = (self.conv1, self.conv2, self.conv3, self, self.shortcut)
+        first, second, third, own, beside = (known_range(module) for module in modules)
+        total, had = x, first
+        if self.shortcut is not None:
+            total, had = self.shortcut.of_codes(x, first, beside), beside
+        inner = self.conv1.of_codes(x, first, second, "relu")
+        inner = self.conv2.of_codes(inner, second, third, "relu")
+        return self.conv3.codes_onto(total, had, inner, third, own)
+
+
+class PackedResNet(ResNet):
+    """Detectron2's ResNet of blocks as above alone: codes go from block to block."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        dtype = packed_dtype(x)
+        begins = known_range(self.stages[0][0].conv1)
+        if dtype is None or begins is None or self.num_classes is not None:
+            return super().forward(x)
+        x = self.stem(x)
+        outputs = {"stem": x} if "stem" in self._out_features else {}
+        codes = begins.codes(channels_last(x, x.dtype))
+        for name, stage in zip(self.stage_names, self.stages, strict=True):
+            codes = stage(codes)
+            ends = known_range(stage[-1])
+            if name in self._out_features and ends is not None:
+                outputs[name] = ends.numbers(codes, dtype)
+        return outputs
+
 
 def pack_convolutions(network: nn.Module) -> None:
     """Let a network's convolutions, and blocks of a ResNet, be those above; Detectron2's alone."""
@@ -205,7 +307,9 @@ def pack_convolutions(network: nn.Module) -> None:
             module.__class__ = PackedConv2d
             module._packed = _Kept()  # type: ignore[assignment]
         elif isinstance(module, ResNet):
-            for blocks in module.stages:
-                for place, block in enumerate(blocks):
-                    if type(block) is BottleneckBlock and (place or block.shortcut is not None):
-                        block.__class__ = PackedBottleneck
+            blocks = [(place, b) for stage in module.stages for place, b in enumerate(stage)]
+            for place, block in blocks:
+                if type(block) is BottleneckBlock and (place or block.shortcut is not None):
+                    block.__class__ = PackedBottleneck
+            if type(module) is ResNet and all(type(b) is PackedBottleneck for _, b in blocks):
+                module.__class__ = PackedResNet

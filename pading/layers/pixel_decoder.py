@@ -139,7 +139,7 @@ class EncoderLayer(nn.Module):
     ) -> Tensor:
         attended = self.self_attn(tokens + positions, reference, tokens, levels)
         tokens = self.norm1(tokens + self.dropout(attended))
-        hidden = self.dropout(self.linear1(tokens, relu=True))
+        hidden = self.dropout(self.linear1(tokens, relu=True, then=self.linear2))
         return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
 

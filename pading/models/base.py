@@ -6,7 +6,6 @@ built, of the class; the others of the model. Nothing else of a system is known 
 
 import difflib
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -21,7 +20,7 @@ from pading.checkpoint.matching import LoadsWhole
 from pading.data.batches import Batches, build_training_batches
 from pading.errors import InputError
 from pading.inference.settings import InferenceSettings
-from pading.layers.precision import autocast
+from pading.layers.precision import autocast, mixed_precision
 from pading.models.exportable import Exportable
 from pading.models.other_vectors import other_vectors, vectors_hint
 from pading.models.parameter_groups import ParameterGroups, groups_by_kind
@@ -259,8 +258,8 @@ class SegmentationModel(LoadsWhole, Exportable):
 
     def mixed_precision(self) -> Any:
         """The precision of MODEL.INFERENCE.DTYPE; that of the caller where it asks for none."""
-        dtype = self.inference.dtype
-        return autocast(self.device, dtype) if dtype else nullcontext()
+        how = self.inference
+        return mixed_precision(self, self.device, how.dtype, how.int8_ranges)
 
     def preprocess(self, batch: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ImageSizes]:
         """Normalise the images and pad them, right and bottom, to one size.

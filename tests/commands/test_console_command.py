@@ -21,6 +21,7 @@ TOOLS = {
     "convert": "preprocess_pretrained_weight",
     "add-classes": "add_classes",
     "export": "export_model",
+    "quantize": "quantize",
     "vectors": "build_class_vectors",
     "prepare": "prepare_dataset",
     "check-data": "check_dataset",

@@ -1,6 +1,7 @@
 """Exported files of every system: what they hold, and that they give what PyTorch gives."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,7 +20,7 @@ from pading.errors import InputError
 from pading.export import Sizes, export_model
 from pading.export.network import ExportedNetwork
 from pading.vocabulary.class_vectors import ClassVectors
-from tests.export.narrow_systems import SETTINGS, narrow_predictor
+from tests.export.narrow_systems import CONVNET, SETTINGS, narrow_predictor
 from tests.runs import run
 
 onnx = pytest.importorskip("onnx", reason="the packages of the extra `export` are not installed")
@@ -184,6 +185,25 @@ def test_torch_export_and_the_command(
     classes = network.class_inputs.values()
     with torch.no_grad():
         wanted, found = network(images, *classes), program.module()(images, *classes)
+    torch.testing.assert_close(found["scores"], wanted["scores"], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling takes a C++ compiler")
+def test_machine_code(tmp_path: Path, rng: torch.Generator) -> None:
+    from torch._inductor import aoti_load_package
+
+    predictor = narrow_predictor("fourth", CONVNET)  # few layers: they take time to compile
+    path, sizes = tmp_path / "model.pt2", Sizes(1, (64, 96))
+    exported = predictor.export(path, compiled=True, sizes=sizes)
+    assert exported.difference < 1e-3
+    compiled, network = aoti_load_package(str(path)), ExportedNetwork(predictor.model)
+    about = json.loads(compiled.get_metadata()["pading"])
+    assert about["split"] == predictor.split.record()
+    images = torch.randn(1, 3, 64, 96, generator=rng)
+    with torch.no_grad():
+        wanted = network(images, *network.class_inputs.values())
+        found = compiled(images, *network.class_inputs.values())
     torch.testing.assert_close(found["scores"], wanted["scores"], atol=1e-4, rtol=1e-4)
 
 
