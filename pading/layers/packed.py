@@ -7,10 +7,9 @@ are at hand. Where a gradient is wanted, elsewhere than on a CPU, and in exporte
 layers are PyTorch's own. Parameters have the same names and values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import torch
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
@@ -29,6 +28,7 @@ from pading.layers.eight_bits import (
     pack_convolution,
     pack_linear,
 )
+from pading.layers.kept import Kept
 
 _OWN: ContextVar[bool] = ContextVar("PyTorch's own layers", default=False)
 
@@ -41,28 +41,6 @@ def pytorchs_own_layers() -> Iterator[None]:
         yield
     finally:
         _OWN.reset(token)
-
-
-class _Kept:
-    """What was made of tensors, until one of them changes; not part of copies."""
-
-    def __init__(self) -> None:
-        self._of: tuple[Any, ...] = ()
-        self._made: Any = None
-
-    def __call__(
-        self, make: Callable[[], Any], how: tuple[Any, ...], *tensors: Tensor | None
-    ) -> Any:
-        of = (*how, *((id(t), t.data_ptr(), t._version) for t in tensors if t is not None))
-        if of != self._of:
-            self._made, self._of = make(), of
-        return self._made
-
-    def __deepcopy__(self, memo: dict) -> "_Kept":
-        return _Kept()
-
-    def __reduce__(self) -> tuple:
-        return _Kept, ()
 
 
 def packed_dtype(x: Tensor) -> torch.dtype | None:
@@ -96,7 +74,7 @@ class Linear(nn.Linear):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
-        self._packed = _Kept()
+        self._packed = Kept()
 
     def forward(self, x: Tensor, *, relu: bool = False, then: "Linear | None" = None) -> Tensor:
         """(..., inputs) to (..., outputs), through a ReLU where asked for.
@@ -142,7 +120,7 @@ class PackedConv2d(Conv2d):
     Weights are kept for the last size of images; another one takes some tens of milliseconds.
     """
 
-    _packed: _Kept
+    _packed: Kept
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) to (B, outputs, h', w')."""
@@ -305,7 +283,7 @@ def pack_convolutions(network: nn.Module) -> None:
     for module in network.modules():
         if type(module) is Conv2d:
             module.__class__ = PackedConv2d
-            module._packed = _Kept()  # type: ignore[assignment]
+            module._packed = Kept()  # type: ignore[assignment]
         elif isinstance(module, ResNet):
             blocks = [(place, b) for stage in module.stages for place, b in enumerate(stage)]
             for place, block in blocks:
