@@ -16,6 +16,7 @@ the last of them.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -108,8 +109,7 @@ def compare(networks: dict[str, Network], image: Tensor, repeats: int) -> dict[s
     memory: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(repeats):
         for name, network in networks.items():
-            _CLEAR.write_text("5", encoding="ascii")  # the high-water mark starts anew
-            before, start = resident("VmRSS"), now(_CPU)
+            before, start = mark_memory(), now(_CPU)
             network(image)
             seconds[name].append(now(_CPU) - start)
             memory[name].append((resident("VmHWM") - before) / 2**20)
@@ -132,8 +132,7 @@ def compare_budgets(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for budget in reversed(args.budgets):
                 asked.inference = replace(asked.inference, memory=budget * 2**20)
                 asked([image])  # threads, code
-                _CLEAR.write_text("5", encoding="ascii")
-                before, start = resident("VmRSS"), now(_CPU)
+                before, start = mark_memory(), now(_CPU)
                 [output] = asked([image])
                 seconds, used = now(_CPU) - start, (resident("VmHWM") - before) / 2**20
                 labels = pixel_classes(output).labels
@@ -141,6 +140,16 @@ def compare_budgets(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 same = float((labels == usual).float().mean())
                 row = {"size": size, "labels": count, "budget": budget, "seconds": seconds}
                 yield {**row, "mib": round(used), "same": same}
+
+
+def mark_memory() -> int:
+    """Bytes of resident memory, of which the high-water mark starts anew."""
+    # Else a pass would use what an earlier one has freed, and seem to need nothing.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
+    _CLEAR.write_text("5", encoding="ascii")
+    return resident("VmRSS")
 
 
 def resident(field: str) -> int:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from pading.errors import InputError
 from pading.models.lseg.lseg import LSeg
@@ -120,17 +122,37 @@ def test_free_labels(make_lseg: Callable, rng: torch.Generator) -> None:
 
 
 def test_views_of_the_published_evaluation(make_lseg: Callable, rng: torch.Generator) -> None:
-    settings = {"MODEL.LSEG.BASE_SIZE": 80, "MODEL.INFERENCE.WINDOW": [64, 64]}
-    settings |= {"MODEL.INFERENCE.STRIDE": [42, 42], "MODEL.INFERENCE.SCALES": [0.5, 1.5]}
-    settings |= {"MODEL.INFERENCE.FLIP": True}
-    model = make_lseg(settings).eval()
+    """Section 5 of the paper's code, in loops: sizes, windows and mirrored ones, one at a time."""
+    crop, stride, scales = 64, 42, (0.5, 1.5)
+    settings = {"MODEL.LSEG.BASE_SIZE": 80, "MODEL.INFERENCE.WINDOW": [crop, crop]}
+    settings |= {"MODEL.INFERENCE.STRIDE": [stride, stride], "MODEL.INFERENCE.SCALES": [*scales]}
+    model = make_lseg(settings | {"MODEL.INFERENCE.FLIP": True}).eval()
     image = torch.rand(3, 37, 61, generator=rng) * 255
+    pixels, _ = model.preprocess([{"image": image}])
+    black = (-model.pixel_mean / model.pixel_std)[None]
+
+    def looked_at(part: torch.Tensor) -> torch.Tensor:
+        height, width = part.shape[-2:]
+        square = black.expand(1, 3, crop, crop).clone()
+        square[..., :height, :width] = part
+        found = model.network(square) + model.network(square.flip(-1)).flip(-1)
+        return found[..., :height, :width]
+
+    total = torch.zeros(1, CLASSES, 37, 61)
     with torch.no_grad():
+        for size in ((24, 40), (73, 120)):  # longer sides of 80 x 0.5 and 80 x 1.5
+            view = F.interpolate(pixels, size, mode="bilinear", align_corners=True)
+            sums, counts = torch.zeros(1, CLASSES, *size), torch.zeros(size)
+            places = [range(0, max(side - crop, 0) + stride, stride) for side in size]
+            for y, x in product(*places):
+                window = (..., slice(y, y + crop), slice(x, x + crop))
+                sums[window] += looked_at(view[window])
+                counts[window] += 1
+            assert counts.min() >= 1
+            total += F.interpolate(sums / counts, (37, 61), mode="bilinear", align_corners=True)
         [result] = model([{"image": image}])
-        [mirrored] = model([{"image": image.flip(-1)}])
-    assert result["sem_seg"].shape == (CLASSES, 37, 61)
-    assert mirrored["sem_seg"].shape == (CLASSES, 37, 61)
-    torch.testing.assert_close(result["sem_seg"].sum(0), torch.ones(37, 61))
+    wanted = (total / (2 * len(scales))).softmax(1)[0]
+    torch.testing.assert_close(result["sem_seg"], wanted, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
