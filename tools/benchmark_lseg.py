@@ -16,19 +16,17 @@ the last of them.
 """
 
 import argparse
-import ctypes
 import json
 import os
-import re
-import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from script_timing import now
+from side_by_side import Network, compare, forget_peak, resident
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -46,10 +44,7 @@ _VARIABLE = "LSEG_CHECKOUT"
 _BACKBONE = "clip_vitl16_384"
 _LABELS = (3, 20, 150)
 _SIZES = ("480x480", "960x720")
-_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _CPU = torch.device("cpu")
-
-Network = Callable[[Tensor], Tensor]
 
 
 def parse_args() -> argparse.Namespace:
@@ -94,31 +89,6 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def compare(networks: dict[str, Network], image: Tensor, repeats: int) -> dict[str, Any]:
-    """Seconds, MiB and the largest difference of two networks on an image.
-
-    Args:
-        networks: "published" and "ours".
-        image: (1, 3, H, W).
-        repeats: how often each runs, after one run that is not counted.
-    """
-    outputs = {name: network(image) for name, network in networks.items()}
-    difference = float((outputs["ours"] - outputs["published"]).abs().max())
-    del outputs
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    memory: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(repeats):
-        for name, network in networks.items():
-            before, start = mark_memory(), now(_CPU)
-            network(image)
-            seconds[name].append(now(_CPU) - start)
-            memory[name].append((resident("VmHWM") - before) / 2**20)
-    found: dict[str, Any] = {name: statistics.median(taken) for name, taken in seconds.items()}
-    peaks = {f"{name}_mib": statistics.median(used) for name, used in memory.items()}
-    return {**found, **peaks, "difference": difference}
-
-
-@torch.inference_mode()
 def compare_budgets(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Seconds and MiB of results of many labels, by what their maps may take."""
     model = fresh_network()
@@ -132,7 +102,8 @@ def compare_budgets(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for budget in reversed(args.budgets):
                 asked.inference = replace(asked.inference, memory=budget * 2**20)
                 asked([image])  # threads, code
-                before, start = mark_memory(), now(_CPU)
+                forget_peak()
+                before, start = resident("VmRSS"), now(_CPU)
                 [output] = asked([image])
                 seconds, used = now(_CPU) - start, (resident("VmHWM") - before) / 2**20
                 labels = pixel_classes(output).labels
@@ -140,24 +111,6 @@ def compare_budgets(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 same = float((labels == usual).float().mean())
                 row = {"size": size, "labels": count, "budget": budget, "seconds": seconds}
                 yield {**row, "mib": round(used), "same": same}
-
-
-def mark_memory() -> int:
-    """Bytes of resident memory, of which the high-water mark starts anew."""
-    # Else a pass would use what an earlier one has freed, and seem to need nothing.
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
-    _CLEAR.write_text("5", encoding="ascii")
-    return resident("VmRSS")
-
-
-def resident(field: str) -> int:
-    """Bytes: VmRSS, the present resident memory, or VmHWM, its highest since it was reset."""
-    found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
-    if found is None:
-        raise InputError(f"{_STATUS} has no {field}; measure on Linux")
-    return int(found[1]) * 1024
 
 
 def published_network(labels: Sequence[str]) -> nn.Module:

@@ -24,8 +24,8 @@ from pading.files import write_json
 from pading.vocabulary.splits import load_split
 
 _TOOLS = Path(__file__).parent
-_CONFIG = _TOOLS.parent / "configs" / "shapes" / "semantic" / "ZegCLIP.yaml"
-_MIXED = "shapes_mixed_train"
+CONFIG = _TOOLS.parent / "configs" / "shapes" / "semantic" / "ZegCLIP.yaml"
+MIXED = "shapes_mixed_train"
 _SCENES = ShapesSettings(seed=11, train=1, val=1200)  # of which those of all classes are used
 
 
@@ -46,17 +46,17 @@ def main() -> None:
     accuracy = shapes_clip.train(clip, args.seed)
     print(f"zero-shot accuracy of the tiny CLIP over the things: {100 * accuracy:.1f} %")
 
-    train = (_TOOLS / "train_net.py", "--num-gpus", 1, "--config-file", _CONFIG)
+    train = (_TOOLS / "train_net.py", "--num-gpus", 1, "--config-file", CONFIG)
     weights = ("MODEL.WEIGHTS", clip / "clip.pth")
     vectors = ("MODEL.CLASS_VECTORS", clip / "texts.npz")
     settings = (*vectors, "SEED", args.seed, *args.overrides)
-    half = load_config(str(_CONFIG), [str(v) for v in args.overrides]).SOLVER.MAX_ITER // 2
+    half = load_config(str(CONFIG), [str(v) for v in args.overrides]).SOLVER.MAX_ITER // 2
     halved = ("SOLVER.CHECKPOINT_PERIOD", half)
     run(*train, *weights, *settings, *halved, "OUTPUT_DIR", inductive)
     run(
         *(*train, *settings, "OUTPUT_DIR", output / "transductive", "SOLVER.MAX_ITER", half),
         *("MODEL.ZEGCLIP.SETTING", "transductive", "DATASETS.FILES", f"('{mixed}',)"),
-        *("DATASETS.TRAIN", f"('{_MIXED}',)"),
+        *("DATASETS.TRAIN", f"('{MIXED}',)"),
         *("MODEL.WEIGHTS", inductive / f"model_{half - 1:07d}.pth"),
     )
     runs = {name: scores_of(output / name, truth) for name in ("inductive", "transductive")}
@@ -85,7 +85,7 @@ def mixed_scenes(output: Path) -> Path:
     generate(output / "mixed", split, _SCENES)
     file = output / "mixed.json"
     spec = {
-        "name": _MIXED,
+        "name": MIXED,
         "task": "semantic",
         "split": "shapes",
         "images": "mixed/val",

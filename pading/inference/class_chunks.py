@@ -20,8 +20,8 @@ class ClassesInTurn(NamedTuple):
     maps: ClassMaps
     chunks: Sequence[slice]
     """The ranges to ask for."""
-    total: Tensor
-    """(H, W), log-sum-exp over all classes."""
+    total: Tensor | None
+    """(H, W), log-sum-exp over all classes; None: the maps are of probabilities already."""
 
 
 def class_chunks(classes: int, pixels: int, budget: int) -> list[slice]:

@@ -129,10 +129,12 @@ class PixelClassifier(SegmentationModel):
     def conclude(self, looked: Any) -> list[dict]:
         found = []
         for scores, sizes in looked:
-            if isinstance(scores, Tensor):
-                found += self.results(scores, sizes)
-            else:
+            if not isinstance(scores, Tensor):
                 found.append({"pixel_classes": self.best_of(scores, sizes.wanted[0])})
+            elif self.averaged == "probabilities":
+                found.append(self.result(scores[0], sizes.wanted[0]))
+            else:
+                found += self.results(scores, sizes)
         return found
 
     def looked_at(self, images: Tensor) -> Tensor:
@@ -155,7 +157,7 @@ class PixelClassifier(SegmentationModel):
         raise NotImplementedError
 
     def class_maps(self, encoded: Any, rows: slice) -> Tensor:
-        """What :meth:`network` gives of a range of classes."""
+        """What is averaged over views of a range of classes: see :attr:`averaged`."""
         raise NotImplementedError
 
     def by_chunks(
@@ -174,13 +176,16 @@ class PixelClassifier(SegmentationModel):
                 scores = self.views(finish, pixels)
             return at_size(scores, sizes.padded)[0, :, :height, :width]
 
-        return ClassesInTurn(maps, chunks, log_sum_exp(maps, chunks))
+        total = None if self.averaged == "probabilities" else log_sum_exp(maps, chunks)
+        return ClassesInTurn(maps, chunks, total)
 
     def best_of(self, scores: ClassesInTurn, wanted: tuple[int, int]) -> PixelClasses:
         """What :meth:`result` would give, as the best class of every pixel."""
 
         def chances(rows: slice) -> Tensor:
-            own = (scores.maps(rows) - scores.total).exp()
+            own = scores.maps(rows)
+            if scores.total is not None:
+                own = (own - scores.total).exp()
             seen = [i - rows.start for i in self.split.seen if rows.start <= i < rows.stop]
             return at_size(calibrated(own, seen, self.inference.seen_bias)[None], wanted)[0]
 

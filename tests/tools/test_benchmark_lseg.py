@@ -4,6 +4,7 @@ import sys
 
 import benchmark_lseg
 import pytest
+import side_by_side
 import torch
 from torch import nn
 
@@ -19,7 +20,7 @@ def test_two_networks_take_turns(rng: torch.Generator) -> None:
         return network(x) + 0.5
 
     image = torch.randn(1, 3, 64, 64, generator=rng)
-    found = benchmark_lseg.compare({"published": published, "ours": network}, image, 3)
+    found = side_by_side.compare({"published": published, "ours": network}, image, 3)
     assert len(images) == 4  # one is not counted
     assert found["difference"] == pytest.approx(0.5, abs=1e-6)
     assert found["published"] > 0 and found["ours"] > 0

@@ -4,10 +4,30 @@ Classes never see one another, so a class's mask does not depend on which others
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pading.layers.precision import autocast
+from pading.layers.resizing_matrices import Bilinear
+
+
+class SmallMasks(NamedTuple):
+    """Masks before they are enlarged."""
+
+    logits: Tensor
+    """(B, K, h, w)."""
+    size: tuple[int, int]
+    """Of the images."""
+
+    def chances(self, rows: slice) -> Tensor:
+        """Of a range of classes, (B, k, H, W) in 0..1, float32."""
+        masks = self.logits[:, rows].float()
+        resized = Bilinear((masks.shape[-2], masks.shape[-1]), self.size, masks)
+        with autocast(masks.device, None):
+            return resized(masks).sigmoid_()
 
 
 class PatchAttention(nn.Module):

@@ -24,7 +24,7 @@ from pading.losses.focal import focal_loss
 from pading.losses.pixel_cross_entropy import UNLABELLED, label_rows
 from pading.losses.processes import mean_over_processes
 from pading.models.pixel_classifier import PixelClassifier
-from pading.models.zegclip.class_mask_decoder import ClassMaskDecoder
+from pading.models.zegclip.class_mask_decoder import ClassMaskDecoder, SmallMasks
 from pading.models.zegclip.deep_prompts import DeepPrompts
 from pading.models.zegclip.pseudo_labels import labelled_by_scores, labelled_where_unlabelled
 from pading.models.zegclip.settings_checks import (
@@ -49,6 +49,7 @@ class ZegCLIP(PixelClassifier):
     beside_backbone = ("head.", "prompts.")
     activation = "sigmoid"
     averaged = "probabilities"
+    takes_some_classes = True
 
     @configurable
     def __init__(
@@ -98,13 +99,8 @@ class ZegCLIP(PixelClassifier):
         check_sizes(cfg, shape, class_vectors)
         prompts = None
         if section.PROMPTS:
-            prompts = DeepPrompts(
-                section.PROMPTS,
-                section.PROMPT_DEPTH,
-                shape.width,
-                shape.patch_size,
-                section.PROMPT_DROPOUT,
-            )
+            sizes = (section.PROMPTS, section.PROMPT_DEPTH, shape.width, shape.patch_size)
+            prompts = DeepPrompts(*sizes, section.PROMPT_DROPOUT)
         head = ClassMaskDecoder(
             shape.embed_dim,
             section.DECODER_LAYERS,
@@ -287,13 +283,16 @@ class ZegCLIP(PixelClassifier):
                 )
         return label_rows(targets, self.asked)
 
+    def encoded(self, images: Tensor, chunks: Sequence[slice]) -> SmallMasks:
+        return SmallMasks(self.network(images), (images.shape[-2], images.shape[-1]))
+
+    def class_maps(self, encoded: SmallMasks, rows: slice) -> Tensor:
+        return encoded.chances(rows)
+
     def chances(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, K, H, W) in 0..1: what windows and views are averaged of."""
-        return at_size(self.network(images), (images.shape[-2], images.shape[-1])).sigmoid()
+        return self.encoded(images, ()).chances(slice(None))
 
     def looked_at(self, images: Tensor) -> Tensor:
         """(B, K, H, W) in 0..1."""
         return look_at(self.chances, images, self.inference)
-
-    def conclude(self, looked: Sequence[tuple[Tensor, ImageSizes]]) -> list[dict]:
-        return [self.result(chances[0], sizes.wanted[0]) for chances, sizes in looked]

@@ -1,6 +1,7 @@
 """ZegCLIP: classes apart, settings of training, sizes, published names, what is refused."""
 
 import math
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -12,6 +13,7 @@ from pading.data.masks import IGNORE_LABEL
 from pading.errors import InputError
 from pading.models.registry import system_of_weights
 from pading.models.zegclip.pseudo_labels import labelled_by_scores, labelled_where_unlabelled
+from pading.structures import pixel_classes
 from tests.models.zegclip.conftest import NARROW, UNSEEN, WIDTH, narrow_split
 
 SETTING = "MODEL.ZEGCLIP.SETTING"
@@ -119,6 +121,22 @@ def test_images_and_windows_in_one_batch(make_zegclip, rng: torch.Generator) -> 
         for one, found in zip(batch, together, strict=True):
             [alone] = model([one])
             torch.testing.assert_close(found["sem_seg"], alone["sem_seg"], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("window", [[], [32, 32]])
+def test_classes_in_turn_are_those_of_all_at_once(
+    window: list[int], make_zegclip, rng: torch.Generator
+) -> None:
+    sizes = {"MODEL.INFERENCE.WINDOW": window, "MODEL.INFERENCE.STRIDE": [24, 24]}
+    model = make_zegclip({"MODEL.INFERENCE.SEEN_BIAS": 0.01, **sizes}).eval()
+    image = {"image": torch.randint(256, (3, 40, 56), generator=rng), "height": 50, "width": 70}
+    expected = pixel_classes(model([image])[0])
+    model.inference = replace(model.inference, memory=2 * 4 * 50 * 70)
+    labels, best, total = model([image])[0]["pixel_classes"]
+    torch.testing.assert_close(best, expected.best, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(total, expected.total, atol=1e-5, rtol=1e-4)
+    assert (labels == expected.labels).float().mean() > 0.99  # but for ties
 
 
 @torch.no_grad()
