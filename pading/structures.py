@@ -33,6 +33,8 @@ class QueryPredictions:
     auxiliary: list["QueryPredictions"] = field(default_factory=list)
     """The same before each layer, first to last; outside training with masks of the size of the map
     that the layer attends to."""
+    second: Tensor | None = None
+    """(B, Q, K) class probabilities by another model, where one is asked."""
 
 
 class PixelClasses(NamedTuple):

@@ -104,6 +104,7 @@ def measure_inference(
     def our_classes(x: Tensor) -> Tensor:
         return pixel_classes(ours([{"image": x}])[0]).labels
 
+    ours.inference = replace(ours.inference, memory=1 << 62)  # all maps, to be compared
     with torch.inference_mode():
         difference = float((theirs(image)[0] - ours([{"image": image}])[0]["sem_seg"]).abs().max())
     if difference > _LARGEST:

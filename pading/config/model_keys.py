@@ -246,4 +246,23 @@ MODEL_KEYS = (
         "Per-pixel systems: MiB that the maps of all classes may take at full size. Beyond it they "
         "are made some classes at a time, and the best class is given without the scores of all.",
     ),
+    Key(
+        "MODEL.INFERENCE.SECOND_OPINION.WEIGHTS",
+        "",
+        ANY,
+        "Systems of segments: checkpoint of a per-pixel system of the same classes, whose class "
+        'scores are mixed with their own; "": none.',
+    ),
+    Key(
+        "MODEL.INFERENCE.SECOND_OPINION.SEEN_WEIGHT",
+        0.4,
+        SHARE,
+        "Weight of the second opinion in the geometric mean, for seen classes.",
+    ),
+    Key(
+        "MODEL.INFERENCE.SECOND_OPINION.UNSEEN_WEIGHT",
+        0.8,
+        SHARE,
+        "Likewise, for unseen classes.",
+    ),
 )

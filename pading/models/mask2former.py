@@ -26,6 +26,7 @@ from pading.models.base import SegmentationModel
 from pading.models.class_head import CLASS_HEAD, check_rows, head_classes, head_hint
 from pading.models.other_vectors import other_vectors
 from pading.models.parameter_groups import ParameterGroups, groups_by_kind
+from pading.models.second_opinion import SecondOpinion
 from pading.models.segmenter_checks import check_segmenter
 from pading.structures import ImageSizes, MaskTargets, QueryPredictions, prepare_targets
 from pading.vocabulary.splits import ClassSplit
@@ -68,6 +69,7 @@ class Mask2Former(SegmentationModel):
         predictor: nn.Module,
         criterion: SetCriterion,
         classes: str,
+        second_opinion: SecondOpinion | None = None,
         **common: Any,
     ) -> None:
         """
@@ -77,6 +79,7 @@ class Mask2Former(SegmentationModel):
             predictor: those to :class:`~pading.structures.QueryPredictions`.
             criterion: (predictions, targets) to a dictionary of losses.
             classes: which classes the class head knows: "seen" or "all".
+            second_opinion: what else is asked for the classes of segments.
             common: see :class:`~pading.models.base.SegmentationModel`.
         """
         super().__init__(**common)
@@ -85,6 +88,7 @@ class Mask2Former(SegmentationModel):
         self.sem_seg_head = nn.ModuleDict({"pixel_decoder": pixel_decoder, "predictor": predictor})
         self.criterion = criterion
         self.classes = classes
+        self.second_opinion = second_opinion  # no module: its weights are not this one's
         self.set_rows()
 
     def set_rows(self) -> None:
@@ -113,6 +117,7 @@ class Mask2Former(SegmentationModel):
             "predictor": TransformerDecoder(cfg, len(known) + 1),
             "criterion": SetCriterion(cfg),
             "classes": cfg.MODEL.SEGMENTER.CLASSES,
+            "second_opinion": SecondOpinion.from_config(cfg, split),
             "size_divisibility": cfg.MODEL.SEGMENTER.SIZE_DIVISIBILITY,
         }
 
@@ -139,6 +144,13 @@ class Mask2Former(SegmentationModel):
             )
         return [*warnings, *other_vectors(checkpoint, self.class_vectors)]
 
+    def look(self, batch: list[dict]) -> tuple[QueryPredictions, ImageSizes]:
+        outputs, sizes = super().look(batch)
+        if self.second_opinion is not None:
+            second = self.second_opinion.asked(batch, outputs.masks, sizes)
+            outputs = dataclasses.replace(outputs, second=second)
+        return outputs, sizes
+
     def network(self, images: Tensor) -> QueryPredictions:
         """(B, 3, H, W) to what is said of every query; ``logits`` are what classifies them."""
         predictions = self.segment(images)
@@ -160,7 +172,16 @@ class Mask2Former(SegmentationModel):
         return {"logits": outputs.logits, "masks": outputs.masks}
 
     def reading(self) -> dict[str, Any]:
-        """``rows``: of the class head for each class and no-object, -1 for none."""
+        """``rows``: of the class head for each class and no-object, -1 for none.
+
+        Raises:
+            InputError: there is a second opinion, which is another network.
+        """
+        if self.second_opinion is not None:
+            raise InputError(
+                "MODEL.INFERENCE.SECOND_OPINION.WEIGHTS is another network, which is not exported "
+                "with this one; leave it empty"
+            )
         candidates = self.instance_candidates
         return {"outputs": "queries", "rows": self.head_rows.tolist(), "candidates": candidates}
 
@@ -185,16 +206,21 @@ class Mask2Former(SegmentationModel):
         return self.criterion(outputs, targets)
 
     def results(self, outputs: QueryPredictions, sizes: ImageSizes) -> list[dict]:
+        seconds = [None] * len(sizes.images) if outputs.second is None else outputs.second
         return [
-            self._result(logits.detach(), masks.detach(), sizes.padded, image, wanted)
-            for logits, masks, image, wanted in zip(
-                outputs.logits, outputs.masks, sizes.images, sizes.wanted, strict=True
+            self._result(
+                self._all_class_scores(logits.detach(), second),
+                masks.detach(),
+                *(sizes.padded, image, wanted),
+            )
+            for logits, masks, second, image, wanted in zip(
+                outputs.logits, outputs.masks, seconds, sizes.images, sizes.wanted, strict=True
             )
         ]
 
     def _result(
         self,
-        logits: Tensor,
+        scores: Tensor,
         masks: Tensor,
         padded: tuple[int, int],
         size: tuple[int, int],
@@ -203,12 +229,11 @@ class Mask2Former(SegmentationModel):
         """Results of one image.
 
         Args:
-            logits: (Q, outputs of the class head).
+            scores: (Q, K + 1) class scores.
             masks: (Q, h, w) mask logits.
             padded, size, wanted: see :class:`~pading.structures.ImageSizes`.
         """
         settings, tasks = self.inference, self.inference.tasks
-        scores = self._all_class_scores(logits)
         parts: dict[str, Any] = {}
         if "panoptic" in tasks:
             parts["panoptic"] = PanopticPart(
@@ -242,9 +267,11 @@ class Mask2Former(SegmentationModel):
             result["instances"] = parts["instance"].result
         return result
 
-    def _all_class_scores(self, logits: Tensor) -> Tensor:
+    def _all_class_scores(self, logits: Tensor, second: Tensor | None) -> Tensor:
         """(Q, outputs of the class head) logits -> (Q, K + 1) scores, the seen ones calibrated."""
         scores = class_scores(logits)
         known = self.head_rows >= 0
         scores = scores[:, self.head_rows.clamp_min(0)] * known
+        if self.second_opinion is not None and second is not None:
+            scores = self.second_opinion.mixed(scores, second)
         return calibrated(scores, self.split.seen, self.inference.seen_bias)

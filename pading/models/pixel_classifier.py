@@ -127,7 +127,7 @@ class PixelClassifier(SegmentationModel):
         return [looked[number] for number in range(len(batch))]
 
     def conclude(self, looked: Any) -> list[dict]:
-        found = []
+        found: list[dict[str, Any]] = []
         for scores, sizes in looked:
             if not isinstance(scores, Tensor):
                 found.append({"pixel_classes": self.best_of(scores, sizes.wanted[0])})
@@ -193,7 +193,7 @@ class PixelClassifier(SegmentationModel):
 
     def results(self, outputs: Tensor, sizes: ImageSizes) -> list[dict]:
         """``sem_seg``: (K, H, W) at the wanted size."""
-        found = []
+        found: list[dict[str, Any]] = []
         for scores, size, wanted in zip(outputs, sizes.images, sizes.wanted, strict=True):
             whole = at_size(scores[None], sizes.padded)[0, :, : size[0], : size[1]]
             found.append(self.result(self.probabilities(whole), wanted))

@@ -3,6 +3,8 @@
 import sys
 
 import benchmark_lseg
+import benchmark_zegclip
+import published_zegclip
 import pytest
 import side_by_side
 import torch
@@ -32,3 +34,9 @@ def test_a_checkout_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path) -> N
     monkeypatch.setenv("LSEG_CHECKOUT", str(tmp_path))
     with pytest.raises(InputError, match="no checkout of the published code"):
         benchmark_lseg.published_network(["cat"])
+
+
+def test_a_checkout_of_zegclip_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv(published_zegclip.CHECKOUT, str(tmp_path))
+    with pytest.raises(InputError, match="no checkout of the published code"):
+        published_zegclip.published_network(benchmark_zegclip.split_of(20), 10)

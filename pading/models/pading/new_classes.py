@@ -47,8 +47,13 @@ def with_classes(
 
     Raises:
         InputError: no unseen class is left; a new class is to be learned beside an empty memory of
-            real embeddings.
+            real embeddings; there is a second opinion.
     """
+    if model.second_opinion is not None:
+        raise InputError(
+            "MODEL.INFERENCE.SECOND_OPINION.WEIGHTS is a model of the present classes; leave it "
+            "empty to ask for others"
+        )
     check_unseen(split)
     if None in rows and not model.memory.counts[:-1].any():  # no-object is last
         raise InputError(
