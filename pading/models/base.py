@@ -116,11 +116,6 @@ class SegmentationModel(LoadsWhole, Exportable):
                 f"MODEL.BACKBONE.NAME: there is no backbone {name!r}; "
                 f"take {(near or ['build_resnet_backbone'])[0]!r}"
             )
-        if cfg.MODEL.INFERENCE.SECOND_OPINION.WEIGHTS and "panoptic" not in cls.gives:
-            raise InputError(
-                "MODEL.INFERENCE.SECOND_OPINION.WEIGHTS: a second opinion is on segments, which "
-                f"{cfg.MODEL.META_ARCHITECTURE} does not give; leave it out"
-            )
         for task in InferenceSettings.from_config(cfg).tasks:
             if task not in cls.gives:
                 raise InputError(

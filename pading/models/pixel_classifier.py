@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,6 +49,15 @@ class PixelClassifier(SegmentationModel):
     class_vectors: Tensor
     takes_some_classes: bool = False
     """Whether it can score some classes at a time, and the best one is all that is asked of it."""
+
+    @classmethod
+    def check(cls, cfg: CfgNode, split: ClassSplit) -> None:
+        super().check(cfg, split)
+        if cfg.MODEL.INFERENCE.SECOND_OPINION.WEIGHTS:
+            raise InputError(
+                "MODEL.INFERENCE.SECOND_OPINION.WEIGHTS: a second opinion is on segments, which "
+                f"{cfg.MODEL.META_ARCHITECTURE} does not give; leave it out"
+            )
 
     def network(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels to class scores (B, K, h, w): logits, of any size."""
