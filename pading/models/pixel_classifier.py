@@ -52,12 +52,12 @@ class PixelClassifier(SegmentationModel):
 
     @classmethod
     def check(cls, cfg: CfgNode, split: ClassSplit) -> None:
-        super().check(cfg, split)
         if cfg.MODEL.INFERENCE.SECOND_OPINION.WEIGHTS:
             raise InputError(
                 "MODEL.INFERENCE.SECOND_OPINION.WEIGHTS: a second opinion is on segments, which "
                 f"{cfg.MODEL.META_ARCHITECTURE} does not give; leave it out"
             )
+        super().check(cfg, split)
 
     def network(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised pixels to class scores (B, K, h, w): logits, of any size."""
