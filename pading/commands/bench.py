@@ -9,8 +9,8 @@ The file says which rows there are, how each is trained, and on which folds and 
     folds:
       17/4: {}
       fold 0:
-        DATASETS.TRAIN: [msrc_fold0_panoptic_train]
-        DATASETS.TEST: [msrc_fold0_panoptic_val]
+        DATASETS.TRAIN: [msrc_fold_1_panoptic_train]
+        DATASETS.TEST: [msrc_fold_1_panoptic_val]
     rows:
       plain generator:
         stages:
