@@ -13,7 +13,10 @@ STARTERS = ("coco_instances", "coco_panoptic", "coco_stuff", "shapes")
 
 
 @pytest.mark.parametrize("name", PREPARATIONS)
-def test_every_preparation_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_preparation_explains_itself(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
     with pytest.raises(SystemExit) as end:
         prepare.main([name, "--help"])
     assert end.value.code == 0
