@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = (
     "errors",
+    "file_lock",
     "files",
     "randomness",
     "compat",

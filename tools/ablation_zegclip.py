@@ -10,16 +10,14 @@ half of its 95 % interval (Student's t), which one seed does not have.
 """
 
 import argparse
-import statistics
-from collections.abc import Sequence
 from pathlib import Path
 
 import shapes_clip
 from demo import run, scores_of
 from demo_zegclip import CONFIG, MIXED
-from scipy.stats import t as student
 from semantic_scenes import random_vectors
 
+from pading.bench.summary import figure_of
 from pading.config import load_config
 from pading.data.catalogue import DATASETS
 from pading.errors import InputError, exit_on_input_error
@@ -74,18 +72,11 @@ def main() -> None:
             groups = scores_of(output, truth)["sem_seg"].groups
             found.append([groups[group]["mIoU"] for group in _GROUPS])
         lines.append(
-            f"| {row} | " + " | ".join(interval(v) for v in zip(*found, strict=True)) + " |"
+            f"| {row} | "
+            + " | ".join(str(figure_of({"": of_group})) for of_group in zip(*found, strict=True))
+            + " |"
         )
     print("\n" + "\n".join(lines))
-
-
-def interval(values: Sequence[float]) -> str:
-    """The mean, and half of its 95 % interval."""
-    mean = f"{statistics.mean(values):.1f}"
-    if len(values) == 1:
-        return mean
-    reach = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean} ± {reach:.1f}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A stage's folder is named after all that its result follows from, so cells that 
 what they begin with, and a changed plan trains what is new in it.
 """
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -19,9 +18,10 @@ from pading.bench.control_vectors import control_vectors
 from pading.bench.plan import TEXT, Cell, Plan
 from pading.checkpoint.weights import read_weights, write_weights
 from pading.config import load_config
-from pading.data.catalogue import register_datasets, split_of
+from pading.data.catalogue import configured_split, register_datasets
 from pading.errors import InputError
 from pading.evaluation.evaluator import RESULTS_FILE
+from pading.file_lock import has_lock
 from pading.models.pading.conversion import convert
 from pading.models.pading.embedding_store import content_checksum
 from pading.models.pading.source import asks_for_store
@@ -49,6 +49,13 @@ class Step(NamedTuple):
     cfg: CfgNode
     pairs: list[str]
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is trained, and scored where it is to be."""
+        names = self.cfg.DATASETS.TEST
+        scores = [self.folder / "inference" / name / RESULTS_FILE for name in names]
+        return all(path.is_file() for path in (self.folder / "model_final.pth", *scores))
+
 
 @dataclass
 class Runs:
@@ -63,7 +70,7 @@ class Runs:
     folder: Path
     commands: Commands
     failed: dict[str, str] = field(default_factory=dict)
-    _known: dict[str, list["Step"]] = field(default_factory=dict, init=False)
+    _known: dict[str, list[Step]] = field(default_factory=dict, init=False)
 
     def all_of(self, plan: Plan) -> None:
         """Run what no process has run yet, until all is there.
@@ -90,21 +97,26 @@ class Runs:
         """Run the stages of a cell that nobody else is at; whether there was one, or it failed."""
         moved = False
         before: Path | None = None
-        for number, (folder, cfg, pairs) in enumerate(self._steps(cell)):
-            if not _is_done(folder, cfg):
-                with _alone(folder.with_suffix(".lock")) as alone:
+        for number, step in enumerate(self._steps(cell)):
+            if not step.is_done:
+                with _alone(step.folder.with_suffix(".lock")) as alone:
                     if not alone:
                         return moved
-                    if not _is_done(folder, cfg):
-                        print(f"{cell}: stage {number + 1}, {folder}", flush=True)
-                        try:
-                            self._run(cell, number, folder, cfg, pairs, before)
-                        except InputError as error:
-                            self.failed[str(cell)] = str(error)
-                            return True
+                    if not (step.is_done or self._works(cell, number, step, before)):
+                        return True
                 moved = True
-            before = folder
+            before = step.folder
         return moved
+
+    def _works(self, cell: Cell, number: int, step: Step, before: Path | None) -> bool:
+        """Run a stage; where it fails, the cell has."""
+        print(f"{cell}: stage {number + 1}, {step.folder}", flush=True)
+        try:
+            self._run(cell, number, step, before)
+        except InputError as error:
+            self.failed[str(cell)] = str(error)
+            return False
+        return True
 
     def _steps(self, cell: Cell) -> list[Step]:
         """The stages of a cell; a folder's name stands for all that is in it."""
@@ -125,22 +137,15 @@ class Runs:
                 steps.append(Step(self.folder / "runs" / folder, cfg, pairs))
         return self._known[name]
 
-    def _run(
-        self,
-        cell: Cell,
-        number: int,
-        folder: Path,
-        cfg: CfgNode,
-        pairs: Sequence[str],
-        before: Path | None,
-    ) -> None:
-        """Train and score a stage, with what it says in ``folder/said.txt``."""
+    def _run(self, cell: Cell, number: int, step: Step, before: Path | None) -> None:
+        """Train and score a stage, with what it says in ``said.txt`` of its folder."""
+        folder, cfg, pairs = step
         register_datasets(cfg)
         system = model_class(cfg.MODEL.META_ARCHITECTURE)
         more = [*pairs, "OUTPUT_DIR", str(folder)]
         folder.mkdir(parents=True, exist_ok=True)
         if system.uses_class_vectors and cell.row.vectors != TEXT:
-            split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+            split = configured_split(cfg)
             path = folder / "vectors.npz"
             made = control_vectors(cell.row.vectors, cfg.MODEL.CLASS_VECTORS, split, cell.seed)
             made.save(path)
@@ -168,7 +173,7 @@ class Runs:
             return trained
         path = before / "converted.pth"
         if not path.is_file():
-            split = split_of([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+            split = configured_split(cfg)
             grown, warnings = convert(read_weights(str(trained)), split, str(trained))
             for warning in warnings:
                 print(warning)
@@ -184,12 +189,6 @@ class Runs:
         return path
 
 
-def _is_done(folder: Path, cfg: CfgNode) -> bool:
-    """Whether a stage is trained, and scored where it is to be."""
-    scores = [folder / "inference" / name / RESULTS_FILE for name in cfg.DATASETS.TEST]
-    return all(path.is_file() for path in (folder / "model_final.pth", *scores))
-
-
 @contextmanager
 def _alone(path: Path, wait: bool = False) -> Iterator[bool]:
     """Whether no other process has the lock; it is had inside the block, and ends with the process.
@@ -200,10 +199,4 @@ def _alone(path: Path, wait: bool = False) -> Iterator[bool]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
-        try:
-            # Not flock: workers would inherit it and hold it when this process is killed.
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except (BlockingIOError, PermissionError):
-            yield False
-            return
-        yield True
+        yield has_lock(file, wait)

@@ -5,18 +5,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from detectron2.config import CfgNode
 
 from pading.checkpoint.weights import read_weights
-from pading.config import config_from_yaml
 from pading.data.catalogue import register_datasets
 from pading.errors import InputError
 from pading.evaluation.dial import BIASES, dial, halves
 from pading.evaluation.seen_unseen_curve import Curve
 from pading.evaluation.tables import without_nan
-from pading.files import write_json, writing
+from pading.files import write_json
 from pading.models.base import SegmentationModel
+from pading.models.trained import save_with_settings
 from pading.prediction import Predictor, load
 from pading.projects.layout import is_project, read_project
 from pading.visualize.dial_curve import draw_curves
@@ -99,8 +98,5 @@ def write_bias(path: str, bias: float) -> str:
     content = read_weights(path)
     if "config" not in content or not path.endswith(".pth"):
         return f"{path} carries no configuration; give MODEL.INFERENCE.SEEN_BIAS {bias:g} with it"
-    cfg = config_from_yaml(content["config"], path)
-    cfg.MODEL.INFERENCE.SEEN_BIAS = bias
-    with writing(path) as temporary:
-        torch.save({**content, "config": cfg.dump()}, temporary)
+    save_with_settings(content, path, path, {"SEEN_BIAS": bias})
     return f"{path}: MODEL.INFERENCE.SEEN_BIAS is {bias:g} from now on"

@@ -17,14 +17,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from pading.checkpoint.weights import read_weights
-from pading.config import config_from_yaml
 from pading.data.images import read_image
 from pading.errors import InputError
-from pading.files import writing
 from pading.layers.ranges import measured_ranges
+from pading.models.trained import save_with_settings
 from pading.prediction import load
 from pading.prediction.image_files import find_images
 
@@ -59,11 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         predictor.model.look([predictor.prepare(read_image(str(path)))])
 
     ranges = measured_ranges(predictor.model, look, images)
-    content = read_weights(args.weights)
-    cfg = config_from_yaml(content["config"], args.weights)
-    cfg.MODEL.INFERENCE.DTYPE = "int8"
-    parts = [(name, *ends) for name, ends in ranges.items()]
-    cfg.MODEL.INFERENCE.INT8_RANGES = [part for three in parts for part in three]
-    with writing(args.output) as temporary:
-        torch.save({**content, "config": cfg.dump()}, temporary)
+    flat = [part for name, ends in ranges.items() for part in (name, *ends)]
+    settings = {"DTYPE": "int8", "INT8_RANGES": flat}
+    save_with_settings(read_weights(args.weights), args.weights, args.output, settings)
     print(f"{args.output}: {len(ranges)} ranges from {len(images)} images")

@@ -1,6 +1,5 @@
 """``run.json``: what a run was started with, so that it is repeated or resumed as what it was."""
 
-import fcntl
 import logging
 import platform
 import secrets
@@ -23,6 +22,7 @@ from pading.checkpoint.checkpointer import LAST_CHECKPOINT
 from pading.compat import detectron2_version_line
 from pading.engine.building import configured_vocabulary
 from pading.errors import InputError
+from pading.file_lock import has_lock
 from pading.files import field, read_json, write_json
 from pading.models.registry import model_class
 from pading.vocabulary.class_vectors import ClassVectors
@@ -98,13 +98,11 @@ def alone_in(folder: str) -> Iterator[None]:
         if comm.is_main_process():
             file = stack.enter_context(open(Path(folder) / LOCK_FILE, "w", encoding="utf-8"))
             try:
-                # Not flock: workers would inherit it and hold it when this process is killed.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                problem = (
-                    f"OUTPUT_DIR {folder!r}: another run is training there; wait for it, or name "
-                    "another folder"
-                )
+                if not has_lock(file):
+                    problem = (
+                        f"OUTPUT_DIR {folder!r}: another run is training there; wait for it, or "
+                        "name another folder"
+                    )
             except OSError as error:  # a file system without locks
                 _logger.warning("%s: cannot be locked (%s); start one run there", folder, error)
         problem = comm.all_gather(problem)[0]

@@ -81,7 +81,7 @@ class PixelClassifier(SegmentationModel):
             InputError: an image shows an unseen class in training.
         """
         for image in batch:
-            own = image.get(OWN_CLASSES, range(self.split.num_classes))
+            own = own_classes(image, self.split)
             unseen = [label for label, place in enumerate(own) if place in self.split.unseen]
             labels = image["sem_seg"].cpu()
             shown = labels[torch.isin(labels, torch.tensor(unseen))]
@@ -235,6 +235,11 @@ class PixelClassifier(SegmentationModel):
         other.split = split
         other.class_vectors = class_vectors.to(self.class_vectors)
         return other
+
+
+def own_classes(image: Mapping[str, Any], split: ClassSplit) -> Sequence[int]:
+    """The place in a split of each label of an image, which may be those of its data set alone."""
+    return image.get(OWN_CLASSES, range(split.num_classes))
 
 
 def _shallow(model: Self) -> Self:

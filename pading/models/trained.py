@@ -1,8 +1,9 @@
 """A trained model out of its checkpoint alone: split, settings and vectors are in it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -11,7 +12,7 @@ from pading.checkpoint.checkpointer import Checkpointer
 from pading.checkpoint.weights import read_weights
 from pading.config import config_from_yaml, override
 from pading.errors import InputError
-from pading.files import replacing, write_json
+from pading.files import replacing, write_json, writing
 from pading.models.base import SegmentationModel
 from pading.models.registry import build_model
 from pading.models.vocabulary_edits import class_vectors_of
@@ -94,6 +95,27 @@ def save_trained(cfg: CfgNode, model: SegmentationModel, output: str | Path) -> 
     keys = ("MODEL.WEIGHTS", "DATASETS.SPLIT", "MODEL.CLASS_VECTORS")
     files = (output, split, vectors)
     return [text for key, file in zip(keys, files, strict=True) for text in (key, str(file))]
+
+
+def save_with_settings(
+    content: Mapping[str, Any], source: str, output: str | Path, settings: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint whose configuration has other values in MODEL.INFERENCE.
+
+    Args:
+        content: of a checkpoint that carries its configuration.
+        source: its file, for errors.
+        output: where to; may be the same.
+        settings: keys below MODEL.INFERENCE, with their values.
+
+    Raises:
+        InputError: the configuration cannot be read, or the file cannot be written.
+    """
+    cfg = config_from_yaml(content["config"], source)
+    for key, value in settings.items():
+        cfg.MODEL.INFERENCE[key] = value
+    with writing(output) as temporary:
+        torch.save({**content, "config": cfg.dump()}, temporary)
 
 
 def _source_of_file(cfg: CfgNode) -> str:

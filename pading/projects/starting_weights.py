@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from detectron2.config import CfgNode
+
 from pading.config import load_config
 from pading.errors import InputError
 from pading.projects.layout import base_of, systems
@@ -23,7 +25,7 @@ def starting_weights(system: str, given: Path | None) -> str:
         if not given.is_file():
             raise InputError(f"--weights {given}: there is no such file; correct its name")
         return str(given.absolute())
-    usual = load_config(base_of(system, systems()[system][0])).MODEL.WEIGHTS
+    usual = _first_stage(system).WEIGHTS
     if usual and "://" not in usual:
         raise InputError(
             f"--system {system} starts from trained weights ({usual}), which are not fetched for "
@@ -42,5 +44,10 @@ def usual_vectors(system: str, weights: str) -> str:
         system: as above.
         weights: of :func:`starting_weights`.
     """
-    model = load_config(base_of(system, systems()[system][0])).MODEL
+    model = _first_stage(system)
     return f"openclip:{model.CLIP.NAME}:{weights}" if model.BACKBONE.NAME == _CLIP else ""
+
+
+def _first_stage(system: str) -> CfgNode:
+    """MODEL of what a system's first stage is configured by."""
+    return load_config(base_of(system, systems()[system][0])).MODEL

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pading.data.batches import OWN_CLASSES
+from pading.models.pixel_classifier import own_classes
 from pading.vocabulary.splits import ClassSplit
 
 
@@ -13,8 +13,7 @@ def by_labels(
     """The images of a batch that have the same labels, together.
 
     Args:
-        batch: training images; without :data:`~pading.data.batches.OWN_CLASSES` they have those of
-            the split.
+        batch: training images.
         split: of the model.
 
     Yields:
@@ -24,8 +23,7 @@ def by_labels(
     seen = set(split.seen)
     alike: dict[tuple[int, ...], list[int]] = {}
     for number, image in enumerate(batch):
-        own = tuple(image.get(OWN_CLASSES, range(split.num_classes)))
-        alike.setdefault(own, []).append(number)
+        alike.setdefault(tuple(own_classes(image, split)), []).append(number)
     for own, numbers in alike.items():
         labels = [label for label, place in enumerate(own) if place in seen]
         # A slice copies nothing.
