@@ -27,6 +27,7 @@ from pading.models.pading.embedding_store import content_checksum
 from pading.models.pading.source import asks_for_store
 from pading.models.registry import model_class
 from pading.projects.training import own_loggers
+from pading.tuning.chosen import CHOSEN, FOLDER
 
 Command = Callable[[Sequence[str]], None]
 _PATIENCE = 5.0
@@ -114,6 +115,7 @@ class Runs:
         try:
             self._run(cell, number, step, before)
         except InputError as error:
+            print(f"{cell} failed: {error}", flush=True)
             self.failed[str(cell)] = str(error)
             return False
         return True
@@ -159,7 +161,7 @@ class Runs:
             with own_loggers():
                 if cell.row.tune and number == len(cell.row.stages) - 1:
                     self.commands.tune(["--config-file", config, *more])
-                    config, more = str(folder / "tuning" / "chosen.yaml"), []
+                    config, more = str(folder / FOLDER / CHOSEN), []
                 final = folder / "model_final.pth"
                 if final.is_file():  # it ended while it was scored
                     more += ["MODEL.WEIGHTS", str(final)]

@@ -8,7 +8,7 @@ The file says which rows there are, how each is trained, and on which folds and 
     settings: {SOLVER.AMP.ENABLED: true}   # of all stages
     folds:
       17/4: {}
-      fold 0:
+      fold 1:
         DATASETS.TRAIN: [msrc_fold_1_panoptic_train]
         DATASETS.TEST: [msrc_fold_1_panoptic_val]
     rows:

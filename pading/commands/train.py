@@ -35,7 +35,7 @@ from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pading.commands import convert
+from pading.commands import convert, tune
 from pading.commands.configuration_argument import with_configuration
 from pading.config import load_config
 from pading.data.catalogue import register_datasets
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.config_file and is_project(args.config_file):
         gpus = ["--num-gpus", str(args.num_gpus)] if args.num_gpus > 1 else []
         project = read_project(args.config_file)
-        train_project(project, main, convert.main, gpus, args.opts, num_processes(args))
+        train_project(project, main, convert.main, tune.main, gpus, args.opts, num_processes(args))
         return
     cfg = setup(args, num_processes(args))
     launch(run_in_new_process, args, cfg.MODEL.DEVICE, (cfg, args))

@@ -43,10 +43,9 @@ from pading.engine.building import configured_model
 from pading.engine.setup import setup
 from pading.models.pading.source import check_storable, open_store
 from pading.tuning.choosing import GRID, choose, configured, read_grid, settings
-from pading.tuning.chosen import write_chosen, write_trials
+from pading.tuning.chosen import FOLDER, write_chosen, write_trials
 from pading.tuning.pretence import pretences
 
-FOLDER = "tuning"
 _MOST_ITERATIONS = 2000
 
 

@@ -8,18 +8,26 @@ from contextlib import contextmanager
 
 from detectron2.utils.logger import setup_logger
 
+from pading.config import load_config
+from pading.data.batches import training_entries
+from pading.data.catalogue import configured_split, register_datasets
 from pading.evaluation.groups import Scores
 from pading.evaluation.tables import group_table
 from pading.files import read_json
+from pading.models.pading.source import asks_for_store
 from pading.projects.layout import CLASSES, Project
 from pading.projects.stages import (
     Plan,
     is_trained,
+    own_settings,
     plan,
     results_of,
     starts_from_trained,
 )
 from pading.reports.html_report import write_report
+from pading.tuning.choosing import GRID
+from pading.tuning.chosen import CHOSEN, FOLDER
+from pading.tuning.pretence import why_not
 
 Command = Callable[[Sequence[str]], None]
 """The ``main`` of a command."""
@@ -29,6 +37,7 @@ def train_project(
     project: Project,
     train: Command,
     convert: Command,
+    tune: Command,
     options: Sequence[str] = (),
     pairs: Sequence[str] = (),
     processes: int = 1,
@@ -37,7 +46,7 @@ def train_project(
 
     Args:
         project: see there.
-        train, convert: the commands.
+        train, convert, tune: the commands.
         options: of ``train``, such as ["--num-gpus", "8"].
         pairs: KEY VALUE pairs for all stages.
         processes: that share the work.
@@ -47,19 +56,24 @@ def train_project(
     """
     start = time.monotonic()
     weights: list[str] = []
+    common = ["--brief", *options]
     for number, stage in enumerate(project.stages, 1):
         planned = plan(project, stage, pairs, processes)
         print(f"\nstage {number} of {len(project.stages)}: {stage}", flush=True)
         _explain(planned)
-        common = ["--config-file", str(planned.config), "--brief", *options]
+        config = str(planned.config)
         if number > 1 and starts_from_trained(planned):
             weights = ["MODEL.WEIGHTS", _converted(project, stage, convert)]
         with own_loggers():
             if not is_trained(project, stage):
-                train([*common, "--resume", *pairs, *weights])
+                if weights and _is_to_be_tuned(project, planned, pairs):
+                    tune(["--config-file", config, *pairs, *weights])
+                    config = str(project.output(stage) / FOLDER / CHOSEN)
+                train(["--config-file", config, *common, "--resume", *pairs, *weights])
             elif not results_of(project, stage).is_file():  # it ended while it was scored
                 final = str(project.output(stage) / "model_final.pth")
-                train([*common, "--eval-only", *pairs, "MODEL.WEIGHTS", final])
+                end = ["--eval-only", *pairs, "MODEL.WEIGHTS", final]
+                train(["--config-file", config, *common, *end])
             else:
                 print("is done already")
     minutes = (time.monotonic() - start) / 60
@@ -70,6 +84,19 @@ def train_project(
         f"\nnext\n    pading predict {name} --input PHOTOGRAPHS --output predictions\n"
         f"    pading add-classes {name} --names NAME --output {name}/more.pth"
     )
+
+
+def _is_to_be_tuned(project: Project, planned: Plan, pairs: Sequence[str]) -> bool:
+    """Whether data are to choose a stage's settings: where they can, and the user has not."""
+    cfg = load_config(str(planned.config), pairs)
+    register_datasets(cfg)
+    split = configured_split(cfg)
+    given = own_settings(project, planned.stage, pairs).keys() & GRID.keys()
+    if given or not split.unseen or not asks_for_store(cfg):
+        return False
+    if reason := why_not(split, len(training_entries(cfg))):
+        print(f"  {reason}, so the configuration chooses the generator", flush=True)
+    return not reason
 
 
 def _explain(planned: Plan) -> None:

@@ -26,9 +26,9 @@ Scores = Sequence[Sequence[float]]
 """Seen, unseen, harmonic mean in per cent, at each of BIASES."""
 
 GRID: dict[str, tuple[Any, ...]] = {
-    "MODEL.GENERATOR.NAME": ("primitives", "mlp"),
-    "SOLVER.GENERATOR_LR": (0.0005, 0.002),
-    "MODEL.ZERO_SHOT.UNSEEN_WEIGHT": (1.0, 4.0, 16.0),
+    "MODEL.GENERATOR.NAME": ("mlp", "primitives"),
+    "SOLVER.GENERATOR_LR": (0.002, 0.0005),
+    "MODEL.ZERO_SHOT.MOMENT_CLASS_SHARE": (0.0, 1.0),
 }
 """What is tried where nobody says what to try."""
 BIASES = (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5)

@@ -12,6 +12,8 @@ from pading.config import flat_line
 from pading.files import write_json, writing
 from pading.tuning.choosing import BIAS_KEY, Setting, Trial
 
+FOLDER = "tuning"
+"""In OUTPUT_DIR; of the following files."""
 CHOSEN, TABLE, RECORD = "chosen.yaml", "trials.md", "trials.json"
 
 

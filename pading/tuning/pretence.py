@@ -34,8 +34,30 @@ from pading.vocabulary.splits import ClassSplit
 
 LEAST_SEEN = 6
 """Of fewer seen classes none can be spared to pretend."""
+LEAST_IMAGES = 20
+"""On a quarter of fewer images no two settings can be told apart."""
 _SCORED_SHARE = 4
 _MOST_IMAGES = 4000
+
+
+def why_not(split: ClassSplit, images: int) -> str | None:
+    """What keeps one from pretending that seen classes are unseen; None: nothing does.
+
+    Args:
+        split: what is seen.
+        images: how many there are of seen classes.
+    """
+    if split.num_seen < LEAST_SEEN:
+        return (
+            f"split {split.name}: {split.num_seen} seen classes are too few to leave some of them "
+            f"out and choose by those; {LEAST_SEEN} are needed"
+        )
+    if images < LEAST_IMAGES:
+        return (
+            f"split {split.name}: {images} images of seen classes are too few to choose by; "
+            f"{LEAST_IMAGES} are needed"
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,14 +91,11 @@ def pretences(model: Any, folder: str | Path, count: int, seed: int) -> list[Pre
         seed: of the draw.
 
     Raises:
-        InputError: too few classes are seen.
+        InputError: too few classes are seen, or in too few images.
     """
     split: ClassSplit = model.split
-    if split.num_seen < LEAST_SEEN:
-        raise InputError(
-            f"split {split.name}: {split.num_seen} seen classes are too few to leave some of them "
-            f"out and choose by those; {LEAST_SEEN} are needed, so set rates and weights yourself"
-        )
+    if reason := why_not(split, EmbeddingStore(folder, split).header.images):
+        raise InputError(f"{reason}, so set rates and weights yourself")
     size = max(1, round(split.num_seen * split.num_unseen / split.num_classes))
     drawn = generator(seed).permutation(list(split.seen))
     groups = [drawn[i : i + size].tolist() for i in range(0, len(drawn) - size + 1, size)]

@@ -11,13 +11,19 @@ from pading.bench import cells
 from pading.commands import bench
 from pading.errors import InputError
 from pading.files import read_json
+from pading.tuning import pretence
+from pading.tuning.choosing import GRID
 from tests.runs import TINY, run
 
 
 def plan_file(folder: Path) -> Path:
     first = {"config": "shapes/pretrain", "SOLVER.MAX_ITER": 1, "DATASETS.TEST": []}
     stages = [first, {"config": "shapes/PADing"}]
-    rows = {"words": {"stages": stages}, "shuffled": {"vectors": "shuffled", "stages": stages}}
+    rows = {
+        "words": {"stages": stages},
+        "shuffled": {"vectors": "shuffled", "stages": stages},
+        "tuned": {"tune": True, "stages": stages},
+    }
     path = folder / "plan.yaml"
     path.write_text(
         yaml.safe_dump({"settings": {**TINY, "SEED": 1}, "rows": rows}, sort_keys=False)
@@ -28,13 +34,17 @@ def plan_file(folder: Path) -> Path:
 def test_a_table_of_cells_that_run_once(
     tiny_scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
+    monkeypatch.setattr(pretence, "LEAST_IMAGES", 2)
+    for key, values in GRID.items():
+        monkeypatch.setitem(GRID, key, values[:1])
     plan, output = plan_file(tmp_path), tmp_path / "out"
     run(bench.main, plan, "--output", output)
     assert "| words " in capsys.readouterr().out
     names = sorted(path.name.partition("_")[0] for path in (output / "runs").glob("*/"))
-    assert names.count("pretrain") == 1, "both rows begin alike"
-    assert names.count("PADing") == 2
+    assert names.count("pretrain") == 1, "all rows begin alike"
+    assert names.count("PADing") == 3
     assert len([*output.glob("runs/pretrain_*/store_*/header.json")]) == 1
+    assert len([*output.glob("runs/PADing_*/tuning/chosen.yaml")]) == 1
     content = json.loads((output / "results.json").read_text())
     for cell in content["cells"]:
         scores = read_json(cell["scores"])["metrics"]["panoptic_seg"]
@@ -56,7 +66,9 @@ def test_a_cell_that_fails_is_named_after_the_others(
     monkeypatch.setattr(cells.Runs, "_run", fail)
     with pytest.raises(SystemExit):
         run(bench.main, plan_file(tmp_path), "--output", tmp_path / "out")
-    assert "2 cells failed, the first is words, seed 1: no disk" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "words, seed 1 failed: no disk" in captured.out
+    assert "3 cells failed, the first is words, seed 1: no disk" in captured.err
 
 
 def test_what_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:

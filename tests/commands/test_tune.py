@@ -10,7 +10,8 @@ from pading.checkpoint.weights import read_weights
 from pading.commands import train as train_net
 from pading.commands import tune
 from pading.config import load_config
-from pading.tuning import choosing
+from pading.tuning import choosing, pretence
+from pading.tuning.chosen import FOLDER
 from tests.runs import UNSCORED, arguments, run
 
 GENERATOR = "MODEL.GENERATOR.NAME"
@@ -22,12 +23,13 @@ def test_a_choice_that_can_be_trained_and_is_made_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(pretence, "LEAST_IMAGES", 2)
     grid = tmp_path / "grid.yaml"
     grid.write_text(f"{GENERATOR}: [primitives, mlp]\nSOLVER.GENERATOR_LR: [0.002]\n")
     options = (f"--grid={grid}", "--pretences=2", "--iterations=2")
     command = arguments("PADing", tmp_path / "run", *options, "MODEL.WEIGHTS", converted, *UNSCORED)
     run(tune.main, *command)
-    folder = tmp_path / "run" / tune.FOLDER
+    folder = tmp_path / "run" / FOLDER
     record = json.loads((folder / "trials.json").read_text())
     first, second = record["pretended"]
     assert not {*first} & {*second}

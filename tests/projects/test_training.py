@@ -1,5 +1,7 @@
 """A project trained to its end: all stages, resumed where it was stopped, predicted with."""
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import open_clip
@@ -11,6 +13,8 @@ from pading.commands import add_classes, new, predict, train
 from pading.config import load_config
 from pading.errors import InputError
 from pading.projects.layout import read_project, trained_weights
+from pading.projects.training import Command, train_project
+from pading.tuning import pretence
 from tests.models.zegclip.conftest import NARROW as NARROW_CLIP
 from tests.narrow import NARROW
 from tests.projects import twins
@@ -40,7 +44,10 @@ def made(folder: Path, *options: str) -> Path:
 
 @pytest.mark.slow
 def test_all_stages_resumed_and_used(
-    tmp_path: Path, kill_at, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    kill_at,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = made(tmp_path, "--unseen", "fork")
     kill_at(2)
@@ -52,6 +59,7 @@ def test_all_stages_resumed_and_used(
     assert "stage 2 of 2: 2_generator" in out
     assert "Environment info" not in out
     assert out.count("total_loss: ") >= 2 and "loss_ce" not in out
+    assert "2 seen classes are too few to leave some of them out" in out
     assert "harmonic" in out.rpartition("home_val, per cent")[2]
     assert f"pading predict {home} --input PHOTOGRAPHS" in out
     project = read_project(home)
@@ -136,3 +144,40 @@ def test_a_system_that_starts_from_clip(
     train.main([str(tmp_path / "home"), *(str(part) for pair in narrow.items() for part in pair)])
     assert "home_val, per cent, sem_seg" in capsys.readouterr().out
     assert read_project(tmp_path / "home").weights.is_file()
+
+
+def test_data_choose_the_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = made(tmp_path, "--unseen", "fork")
+    project = read_project(home)
+    said: list[tuple[str, ...]] = []
+
+    def trained(arguments: Sequence[str]) -> None:
+        said.append(("train", *arguments))
+        stage = project.stages[sum(name == "train" for name, *_ in said) - 1]
+        project.output(stage).mkdir(parents=True, exist_ok=True)
+        (project.output(stage) / "model_final.pth").touch()
+
+    def other(name: str) -> Command:
+        return lambda arguments: said.append((name, *arguments))
+
+    def stage_two(*pairs: str) -> list[tuple[str, ...]]:
+        said.clear()
+        shutil.rmtree(home / "output", ignore_errors=True)
+        with pytest.raises(InputError, match="results.json"):  # nothing was scored
+            train_project(project, trained, other("convert"), other("tune"), pairs=[*PAIRS, *pairs])
+        return said[2:]
+
+    assert [name for name, *_ in stage_two()] == ["train"]
+    assert "2 seen classes are too few" in capsys.readouterr().out
+    monkeypatch.setattr(pretence, "LEAST_SEEN", 2)
+    assert [name for name, *_ in stage_two()] == ["train"]
+    assert "images of seen classes are too few to choose by" in capsys.readouterr().out
+    monkeypatch.setattr(pretence, "LEAST_IMAGES", 1)
+    tuned, then = stage_two()
+    assert tuned[0] == "tune" and "MODEL.WEIGHTS" in tuned
+    chosen = project.output(project.stages[-1]) / "tuning" / "chosen.yaml"
+    assert then[:3] == ("train", "--config-file", str(chosen))
+    given = stage_two("SOLVER.GENERATOR_LR", "0.1")
+    assert [name for name, *_ in given] == ["train"], "the user has chosen"

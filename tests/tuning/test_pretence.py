@@ -65,6 +65,12 @@ def test_too_few_classes(model, tmp_path: Path) -> None:
         pretences(model, tmp_path / "store", 1, 0)
 
 
+def test_too_few_images(model, tmp_path: Path) -> None:
+    make(tmp_path / "few", SPLIT, 8, 32, 8)
+    with pytest.raises(InputError, match="8 images of seen classes are too few .*; 20 are needed"):
+        pretences(model, tmp_path / "few", 1, 0)
+
+
 def pretence_of(labels: list[int], pretended: int = 2) -> Pretence:
     """Two seen classes and one pretended unseen; an embedding is the label's unit vector."""
     classes = [
