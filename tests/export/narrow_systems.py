@@ -20,6 +20,13 @@ CONVNET = {
     "MODEL.CONVNET.WIDTHS": [8, 8, 8, 8, 8],
     "MODEL.CONVNET.DEPTH": 1,
 }
+TWO_LEVELS = {
+    "MODEL.SEGMENTER.ENCODER_FEATURES": ["res4", "res5"],
+    "MODEL.SEGMENTER.FEATURES": ["res3", "res4", "res5"],
+}
+QUERIES = {**NARROW, **CONVNET, **TWO_LEVELS}
+# Patches of 16 pixels: attention to all of a large image is quick.
+TOWER = ["embed_dim", 24, "width", 32, "layers", 3, "head_width", 16, "image_size", 64]
 ALL_TASKS = {
     "MODEL.INFERENCE.INSTANCE_ON": True,
     "MODEL.INFERENCE.SEMANTIC_ON": True,
@@ -27,8 +34,8 @@ ALL_TASKS = {
     "MODEL.INFERENCE.SEEN_BIAS": 0.01,
 }
 SETTINGS = {
-    "segmenter": (SHAPES.with_name("pretrain.yaml"), {**NARROW, **CONVNET, **ALL_TASKS}, 0),
-    "zero_shot": (SHAPES, {**NARROW, **CONVNET, **ALL_TASKS}, 20),
+    "segmenter": (SHAPES.with_name("pretrain.yaml"), {**QUERIES, **ALL_TASKS}, 0),
+    "zero_shot": (SHAPES, {**QUERIES, **ALL_TASKS}, 20),
     "pixel_text": (
         SEMANTIC / "LSeg.yaml",
         {**VIT, "MODEL.LSEG.CHANNELS": 8, "MODEL.INFERENCE.FLIP": True},
@@ -36,7 +43,12 @@ SETTINGS = {
     ),
     "clip": (
         SEMANTIC / "ZegCLIP.yaml",
-        {**NARROW_ZEGCLIP, "MODEL.INFERENCE.WINDOW": [48, 40], "MODEL.INFERENCE.STRIDE": [32, 32]},
+        {
+            **NARROW_ZEGCLIP,
+            "MODEL.CLIP.OPTIONS": [*TOWER, "patch_size", 16],
+            "MODEL.INFERENCE.WINDOW": [96, 80],
+            "MODEL.INFERENCE.STRIDE": [64, 64],
+        },
         24,
     ),
     "fourth": (
