@@ -29,6 +29,18 @@ class Tower(nn.Module):
         return x * self.scale + self.mask.sum()
 
 
+class Loud(nn.Module):
+    """Its own code runs where PyTorch loads it."""
+
+    @torch.jit.export
+    def __getstate__(self) -> bool:
+        return self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: bool) -> None:
+        raise RuntimeError("this code was run")
+
+
 @pytest.fixture
 def archive(seed: int, tmp_path: Path) -> tuple[Path, dict[str, torch.Tensor]]:
     model = torch.jit.script(Tower().half())
@@ -68,6 +80,16 @@ def test_foreign_code_is_refused_unexecuted(
     with pytest.raises(InputError, match=r"other\.pt: .*it asks for"):
         read_weights(path)
     assert not (tmp_path / "sentinel").exists()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
+def test_code_of_modules_is_never_run(tmp_path: Path) -> None:
+    path = str(tmp_path / "loud.pt")
+    torch.jit.script(Loud()).save(path)
+    with pytest.raises(torch.jit.Error, match="this code was run"):
+        torch.jit.load(path)
+    with pytest.raises(InputError, match=r"loud\.pt: not a file of weights that can be trusted"):
+        read_weights(path)
 
 
 @pytest.mark.parametrize("missing", ["data", "0", "test_torchscript_archive"])

@@ -23,6 +23,7 @@ def test_table_and_pictures(
             run(lambda: runpy.run_path(str(script), run_name="__main__"), *arguments)
 
     few = functools.partial(shapes_clip.train, pictures=8, batch=4)
+    monkeypatch.setattr(shapes_clip, "accuracy", functools.partial(shapes_clip.accuracy, each=1))
     monkeypatch.setattr(demo_zegclip, "run", run_here)
     monkeypatch.setattr(demo_zegclip, "_SCENES", ShapesSettings(seed=11, train=1, val=4))
     monkeypatch.setattr(shapes_clip, "train", few)

@@ -230,6 +230,9 @@ def test_clip_weights_go_to_the_tower_alone(make_zegclip, tmp_path) -> None:
         Checkpointer(model).load(str(tmp_path / "openai.pt"))
     quick = [*NARROW["MODEL.CLIP.OPTIONS"], "quick_gelu", True]
     Checkpointer(make_zegclip({"MODEL.CLIP.OPTIONS": quick})).load(str(tmp_path / "openai.pt"))
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "another.pt"))
+    with pytest.raises(InputError, match=r"another.pt: these are no weights of a CLIP"):
+        Checkpointer(make_zegclip()).load(str(tmp_path / "another.pt"))
 
 
 def test_published_names_back_and_forth(make_zegclip) -> None:

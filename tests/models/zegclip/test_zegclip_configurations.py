@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pading.bench.plan import read_plan
 from pading.config import check_settings, load_config
 from pading.data.catalogue import metadata_of, register_datasets, split_of
 from pading.models.registry import model_class
@@ -45,3 +46,11 @@ def test_configuration(task: str, setting: str) -> None:
         half = whole.SOLVER.MAX_ITER // 2
         assert half == whole.SOLVER.CHECKPOINT_PERIOD == cfg.SOLVER.MAX_ITER
         assert f"{whole.OUTPUT_DIR}/model_{half - 1:07d}.pth" == cfg.MODEL.WEIGHTS
+
+
+def test_the_benchmark_of_its_parts() -> None:
+    plan = read_plan(Path(ROOT) / "research" / "ablation" / "zegclip_shapes.yaml")
+    stages = {row.name: row.stages for row in plan.rows}
+    [whole] = {load_config(stage.config).SOLVER.MAX_ITER for [stage, *_] in stages.values()}
+    assert {s.settings["SOLVER.MAX_ITER"] for s in stages["transductive"]} == {whole // 2}
+    assert all(len(made) == 1 for name, made in stages.items() if name != "transductive")

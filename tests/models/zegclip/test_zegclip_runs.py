@@ -21,6 +21,7 @@ TINY = (
     *("MODEL.WEIGHTS", "", "MODEL.CLASS_VECTORS", "shapes_minilm"),
     *("MODEL.ZEGCLIP.PROMPT_DEPTH", 2, "MODEL.ZEGCLIP.DECODER_FFN_DIM", 32),
 )
+SETTINGS = ("inductive", "transductive")
 SELF_TRAINING = (
     *("MODEL.ZEGCLIP.SETTING", "transductive"),
     *("DATASETS.TRAIN", "('shapes_semantic_val',)"),  # the scenes that show unseen classes
@@ -29,8 +30,8 @@ SELF_TRAINING = (
 
 def test_both_settings_resume_exactly(tiny_scenes: Path, kill_at, tmp_path: Path) -> None:
     start = tmp_path / "inductive" / "model_0000001.pth"
-    for setting in ("inductive", "transductive"):
-        options = [*UNSCORED, *TINY, "SOLVER.MAX_ITER", 6]
+    for setting in SETTINGS:
+        options = [*UNSCORED, *TINY, "SOLVER.MAX_ITER", 4]
         if setting == "transductive":
             options += [*SELF_TRAINING, "MODEL.WEIGHTS", start]
         train(STAGE, tmp_path / setting, *options)
@@ -76,8 +77,16 @@ def test_evaluation_and_starts_that_are_refused(
         assert message in str(refused.value) + capsys.readouterr().err
 
 
-def gradients(setting: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
-    """Of this process's share of a batch, averaged over the processes."""
+def gradients(images: torch.Tensor, labels: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Of this process's share of a batch in each setting, averaged over the processes."""
+    return {
+        f"{setting} {name}": value
+        for setting in SETTINGS
+        for name, value in gradients_in(setting, images, labels[setting]).items()
+    }
+
+
+def gradients_in(setting: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
     from detectron2.utils import comm
 
     no_chance = {"MODEL.ZEGCLIP.DROPOUT": 0.0, "MODEL.ZEGCLIP.PROMPT_DROPOUT": 0.0}
@@ -99,13 +108,14 @@ def gradients(setting: str, images: torch.Tensor, labels: torch.Tensor) -> dict:
     return found
 
 
-@pytest.mark.parametrize("setting", ["inductive", "transductive"])
-def test_two_processes_as_one(setting: str, rng: torch.Generator, tmp_path: Path) -> None:
+def test_two_processes_as_one(rng: torch.Generator, tmp_path: Path) -> None:
     images = torch.randint(256, (4, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    shown = [0, 2, 4] if setting == "inductive" else range(5)
-    known = torch.tensor([*shown, IGNORE_LABEL])
-    labels = known[torch.randint(len(known), (4, 32, 32), generator=rng)]
-    labels[3] = IGNORE_LABEL  # the second process has fewer pairs
-    [one] = in_processes(1, gradients, tmp_path, setting, images, labels)
-    for two in in_processes(2, gradients, tmp_path, setting, images, labels):
+    labels = {}
+    for setting, shown in zip(SETTINGS, ([0, 2, 4], range(5)), strict=True):
+        known = torch.tensor([*shown, IGNORE_LABEL])
+        labels[setting] = known[torch.randint(len(known), (4, 32, 32), generator=rng)]
+        labels[setting][3] = IGNORE_LABEL  # the second process has fewer pairs
+    one = gradients(images, labels)
+    assert {name.partition(" ")[0] for name in one} == {*SETTINGS}
+    for two in in_processes(2, gradients, tmp_path, images, labels):
         torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-5)
