@@ -88,7 +88,8 @@ class Linear(nn.Linear):
         dtype = torch.get_autocast_dtype("cpu") if x.dtype == torch.uint8 else packed_dtype(x)
         if dtype is None or self.weight.is_inference():
             y = super().forward(x)
-            return F.relu_(y) if relu else y
+            # Not in place: ``y`` is a view, whose gradient would be copied thrice.
+            return F.relu(y) if relu else y
         after = "relu" if relu else "none"
         if given is not None:
             return self._product_of_codes(x, given, known_range(then) or dtype, after)

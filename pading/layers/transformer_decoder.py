@@ -4,6 +4,7 @@ Parameter names are the published ones, so that published checkpoints load.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -160,16 +161,15 @@ class TransformerDecoder(nn.Module):
         queries = self.query_feat.weight.expand(batch, -1, -1)
         query_positions = self.query_embed.weight
         sizes = [feature_map.shape[-2:] for feature_map in multi_scale]
-        features = [mask_features] * len(sizes)
-        if not self.training:
-            # Masks are linear in the features, and so is resizing: where those between the layers
-            # are not supervised, they are made at the size at which the next layer asks for them.
-            # With channels last this takes a CPU a third of the time.
+        # Masks are linear in the features, and so is resizing: those that say where to look are
+        # made at the size at which they are asked for. With channels last this takes a CPU a
+        # third of the time.
+        with torch.no_grad():
             finest = mask_features.contiguous(memory_format=torch.channels_last)
             features = [
                 F.interpolate(finest, size, mode="bilinear", align_corners=False) for size in sizes
             ]
-        auxiliary = []
+        embeddings, kernels, looked = [self.decoder_norm(queries)], [], []
         for i, (cross_attend, self_attend, feed_forward) in enumerate(
             zip(
                 self.transformer_cross_attention_layers,
@@ -179,34 +179,44 @@ class TransformerDecoder(nn.Module):
             )
         ):
             level = i % self.num_levels
-            auxiliary.append(self.predict(queries, features[level]))
-            visible = visible_pixels(auxiliary[-1].masks, sizes[level])
+            kernels.append(self.mask_embed(embeddings[-1]))
+            looked.append(masks_of(kernels[-1].detach(), features[level]))
             queries = cross_attend(
-                queries, query_positions, pixels[level], positions[level], visible
+                queries,
+                query_positions,
+                pixels[level],
+                positions[level],
+                visible_pixels(looked[-1]),
             )
             queries = feed_forward(self_attend(queries, query_positions))
-        last = self.predict(queries, mask_features)
-        return QueryPredictions(last.logits, last.masks, last.embeddings, auxiliary)
+            embeddings.append(self.decoder_norm(queries))
+        kernels.append(self.mask_embed(embeddings[-1]))
+        if self.training:
+            # All are supervised: in one product, of which the gradient is one, too.
+            masks = masks_of(torch.cat(kernels, 1), mask_features).chunk(len(kernels), 1)
+        else:
+            masks = (*looked, masks_of(kernels[-1], mask_features))
+        *auxiliary, last = (
+            QueryPredictions(self.class_embed(e), m, e)
+            for e, m in zip(embeddings, masks, strict=True)
+        )
+        return replace(last, auxiliary=auxiliary)
 
-    def predict(self, queries: Tensor, mask_features: Tensor) -> QueryPredictions:
-        """The prediction heads: class logits, masks and class embeddings of queries (B, Q, C)."""
-        embeddings = self.decoder_norm(queries)
-        masks = torch.einsum("bqc,bchw->bqhw", self.mask_embed(embeddings), mask_features)
-        return QueryPredictions(self.class_embed(embeddings), masks, embeddings)
+
+def masks_of(kernels: Tensor, mask_features: Tensor) -> Tensor:
+    """(B, Q, MASK_DIM) mask embeddings of queries to mask logits (B, Q, h, w)."""
+    return torch.einsum("bqc,bchw->bqhw", kernels, mask_features)
 
 
 @torch.no_grad()
-def visible_pixels(masks: Tensor, size: Sequence[int]) -> Tensor:
+def visible_pixels(masks: Tensor) -> Tensor:
     """Where each query may look: inside its mask, or everywhere where the mask is empty.
 
     Args:
-        masks: (B, Q, h, w) mask logits.
-        size: (height, width) of the map to attend to.
+        masks: (B, Q, h, w) mask logits, of the map to attend to.
 
     Returns:
-        (B, Q, height * width) bool.
+        (B, Q, h * w) bool.
     """
-    if masks.shape[-2:] != size:
-        masks = F.interpolate(masks.float(), size, mode="bilinear", align_corners=False)
     visible = masks.flatten(2) >= 0  # sigmoid >= 0.5
     return visible | ~visible.any(-1, keepdim=True)

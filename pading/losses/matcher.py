@@ -1,7 +1,7 @@
 """Bipartite matching of queries and ground-truth segments (DETR; Mask2Former section 3.3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -50,10 +50,18 @@ def match(
     """
     matches: list[list[Match]] = [[] for _ in stages]
     for i, target in enumerate(targets):
-        logits = torch.stack([stage.logits[i] for stage in stages]).float()
-        masks = torch.stack([stage.masks[i] for stage in stages]).float()
-        points = random_points(1, num_points, masks.device)
-        costs = pairing_cost(logits, masks, target, points, weights).cpu()
+        points = random_points(1, num_points, target.masks.device)
+        target = replace(target, masks=target.masks.float())  # once for all
+        # One after the other: what all of them make at once is more than caches hold.
+        parts = [
+            pairing_cost(
+                stage.logits[i : i + 1].float(),
+                stage.masks[i : i + 1].float(),
+                *(target, points, weights),
+            )
+            for stage in stages
+        ]
+        costs = torch.cat(parts).cpu()
         if not costs.isfinite().all():
             raise FloatingPointError(
                 "the matching cost is not finite: the model has diverged (lower SOLVER.BASE_LR or "
