@@ -159,7 +159,7 @@ class Mask2Former(SegmentationModel):
     def segment(self, images: Tensor) -> QueryPredictions:
         """Everything from pixels to queries; ``logits`` are those of the segmenter's class head."""
         if self.training and images.device.type == "cpu":
-            # Convolutions and their gradients take a twentieth of a step less of the time.
+            # In which convolutions and their gradients take less time: a twentieth of a step.
             images = images.contiguous(memory_format=torch.channels_last)
         features = self.backbone(images)
         pixel_features = self.sem_seg_head["pixel_decoder"](features)

@@ -28,7 +28,7 @@ def test_a_contestant_makes_steps_when_told(name: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(benchmark_training, "our_step", watched)
     benchmark_training.contestant(name, benchmark_training.parse_args(), theirs)
     first, second, peak = (ours.recv() for _ in range(3))
-    assert 0 < first and 0 < second and 100 < peak < 10000
+    assert first > 0 and second > 0 and 100 < peak < 10000
     assert len(losses) == 2 and losses[0] != losses[1]
 
 
