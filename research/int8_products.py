@@ -15,6 +15,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pading.layers.eight_bits import (
+    Geometry,
+    Range,
+    convolve,
+    multiply,
+    pack_convolution,
+    pack_linear,
+)
+
 # Input channels, output channels, side of the kernel, stride, side of the map, how many of them.
 _CONVOLUTIONS = (
     ("stem", 3, 64, 7, 2, 512, 1),
@@ -34,6 +43,7 @@ _LINEARS = (
     ("projection", 256, 256, 5376, 12),
 )
 _REPEATS = 8
+_GIVEN = Range(0.0, 1.0)
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Products = dict[str, Callable[[], Tensor]]
@@ -41,7 +51,7 @@ Products = dict[str, Callable[[], Tensor]]
 
 def convolution(inputs: int, outputs: int, side: int, stride: int, size: int) -> Products:
     """A convolution in every way, by name."""
-    geometry = [side // 2] * 2, [stride] * 2, [1, 1]
+    geometry: Geometry = [side // 2] * 2, [stride] * 2, [1, 1], 1
     last = torch.channels_last
     x = torch.rand(1, inputs, size, size).contiguous(memory_format=last)
     weight = torch.randn(outputs, inputs, side, side)
@@ -49,24 +59,13 @@ def convolution(inputs: int, outputs: int, side: int, stride: int, size: int) ->
     for name, dtype in _TYPES.items():
         given = x.to(dtype)
         packed = torch.ops.mkldnn._reorder_convolution_weight(
-            weight.to(dtype), *geometry, 1, list(x.shape)
+            weight.to(dtype), *geometry, list(x.shape)
         )
         ways[name] = lambda x=given, w=packed: torch.ops.mkldnn._convolution_pointwise(
-            x, w, None, *geometry, 1, "relu", [], ""
+            x, w, None, *geometry, "relu", [], ""
         )
-    scales, zeros = _scales(weight)
-    whole = torch.clamp((weight / scales[:, None, None, None]).round(), -127, 127).to(torch.int8)
-    packed = torch.ops.onednn.qconv_prepack(
-        whole, scales, 1 / 255, 0, geometry[1], geometry[0], geometry[2], 1, list(x.shape)
-    )
-
-    def product(x: Tensor, kind: torch.dtype, scale: float) -> Tensor:
-        return torch.ops.onednn.qconv2d_pointwise(
-            x, 1 / 255, 0, packed, scales, zeros, None, geometry[1], geometry[0], geometry[2], 1,
-            scale, 0, kind, "relu", [], "",
-        )  # fmt: skip
-
-    return ways | _int8(x, product)
+    weights = pack_convolution(weight, None, _GIVEN, geometry, x.shape)
+    return ways | _int8(x, lambda codes, to: convolve(codes, _GIVEN, weights, geometry, to, "relu"))
 
 
 def linear(inputs: int, outputs: int, tokens: int) -> Products:
@@ -79,32 +78,16 @@ def linear(inputs: int, outputs: int, tokens: int) -> Products:
         ways[name] = lambda x=given, w=packed: torch.ops.mkldnn._linear_pointwise(
             x, w, bias, "relu", [], ""
         )
-    scales, zeros = _scales(weight)
-    whole = torch.clamp((weight / scales[:, None]).round(), -127, 127).to(torch.int8)
-    packed = torch.ops.onednn.qlinear_prepack(whole, list(x[0].shape))
-
-    def product(x: Tensor, kind: torch.dtype, scale: float) -> Tensor:
-        return torch.ops.onednn.qlinear_pointwise(
-            x[0], 1 / 255, 0, packed, scales, zeros, bias, scale, 0, kind, "relu", [], ""
-        )
-
-    return ways | _int8(x, product)
+    weights = pack_linear(weight, None, tokens)
+    return ways | _int8(x[0], lambda codes, to: multiply(codes, _GIVEN, weights, to, "relu"))
 
 
-def _int8(x: Tensor, product: Callable[[Tensor, torch.dtype, float], Tensor]) -> Products:
-    whole = (x * 255).round().to(torch.uint8)
-
-    def with_casts() -> Tensor:
-        cast = torch.quantize_per_tensor(x, 1 / 255, 0, torch.quint8).int_repr()
-        return product(cast, torch.float32, 1.0)
-
-    return {"int8": lambda: product(whole, torch.uint8, 1.0), "int8 with casts": with_casts}
-
-
-def _scales(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each output channel, and zero points."""
-    scales = weight.flatten(1).abs().amax(1) / 127
-    return scales, torch.zeros(len(scales), dtype=torch.int32)
+def _int8(x: Tensor, product: Callable[[Tensor, Range | torch.dtype], Tensor]) -> Products:
+    codes = _GIVEN.codes(x)
+    return {
+        "int8": lambda: product(codes, _GIVEN),
+        "int8 with casts": lambda: product(_GIVEN.codes(x), torch.float32),
+    }
 
 
 def main() -> None:

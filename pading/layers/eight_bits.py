@@ -20,6 +20,9 @@ from pading.errors import InputError
 
 _LEAST = 1e-6
 """Width of a range, which must not be 0."""
+_BEYOND = 1e-3
+"""The share of an image's numbers that a range may leave out at either end. A few are so far out
+that codes for them, too, would be coarse for all others: docs/performance.md."""
 
 
 class Range(NamedTuple):
@@ -206,13 +209,15 @@ def watched(inputs: Mapping[str, nn.Module], outputs: Mapping[str, nn.Module]) -
         inputs, outputs: by names of modules.
 
     Yields:
-        the lowest and the highest number of each call, by name: lists of :class:`Range`.
+        by name a list of a :class:`Range` for each call, of all but the outermost numbers.
     """
     found: dict[str, list[Range]] = {name: [] for name in (*inputs, *outputs)}
 
     def note(name: str, x: Tensor) -> None:
-        low, high = x.detach().float().aminmax()
-        found[name].append(Range(min(0.0, low.item()), max(0.0, high.item())))
+        numbers = x.detach().float().flatten()
+        place = max(1, round(_BEYOND * numbers.numel()))
+        low, high = (numbers.topk(place, largest=up).values[-1].item() for up in (False, True))
+        found[name].append(Range(min(0.0, low), max(0.0, high)))
 
     handles = []
     for name, module in inputs.items():

@@ -24,8 +24,8 @@ def measured_ranges(
     """Ranges of what goes into the layers that 8 bits make faster, by names of modules.
 
     Those are the blocks of a ResNet, large convolutions outside of it, and the feed-forward blocks
-    of the pixel decoder. The ends of a range are means over images, so that a single image's
-    extreme does not make all codes coarse.
+    of the pixel decoder. A range leaves out an image's outermost numbers, and its ends are means
+    over images, so that a few extremes do not make all codes coarse.
 
     Args:
         network: whose layers they are.

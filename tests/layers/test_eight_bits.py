@@ -6,7 +6,7 @@ from detectron2.layers import Conv2d
 from torch import Tensor, nn
 
 from pading.errors import InputError
-from pading.layers.eight_bits import Range, check_eight_bits, eight_bits
+from pading.layers.eight_bits import Range, check_eight_bits, eight_bits, watched
 from pading.layers.packed import Linear, PackedResNet, pack_convolutions
 from pading.layers.pixel_decoder import EncoderLayer
 from pading.layers.ranges import measured_ranges
@@ -33,6 +33,19 @@ def test_codes(rng: torch.Generator) -> None:
         ends.numbers(codes, torch.float32), x, atol=0.51 * ends.scale, rtol=0
     )
     assert ends.codes(torch.tensor([-9.0, 0.0, 9.0])).tolist() == [0, ends.zero, 255]
+
+
+def test_a_range_leaves_out_the_outermost_numbers(rng: torch.Generator) -> None:
+    x = torch.rand(2, 5000, generator=rng)
+    x[1, 7] = 1000.0
+    module = torch.nn.Identity()
+    with watched({"in": module}, {"out": module}) as found:
+        module(x)
+        module(x[:, :10])
+    for name in ("in", "out"):
+        wide, few = found[name]
+        assert wide.low == 0.0 and 0.99 < wide.high <= 1.0
+        assert few.high == 1000.0  # of few numbers none is left out
 
 
 def test_residual_blocks(rng: torch.Generator) -> None:
