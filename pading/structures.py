@@ -35,6 +35,8 @@ class QueryPredictions:
     that the layer attends to."""
     second: Tensor | None = None
     """(B, Q, K) class probabilities by another model, where one is asked."""
+    features: Tensor | None = None
+    """(B, MASK_DIM, H/4, W/4) mask features, in training."""
 
 
 class PixelClasses(NamedTuple):

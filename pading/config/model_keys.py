@@ -89,6 +89,12 @@ MODEL_KEYS = (
     ),
     Key("MODEL.SEGMENTER.DECODER_DROPOUT", 0.0, DROPOUT, "Dropout in the decoder."),
     Key(
+        "MODEL.SEGMENTER.MASK_POOLING",
+        False,
+        ANY,
+        "Add to each query's class embedding the mean of the mask features in its mask.",
+    ),
+    Key(
         "MODEL.SEGMENTER.ENCODER_LAYERS",
         6,
         COUNT,
@@ -156,6 +162,14 @@ MODEL_KEYS = (
         True,
         ANY,
         "Supervise the predictions of every decoder layer rather than of the last alone.",
+    ),
+    Key(
+        "MODEL.SEGMENTER.LOSS.SEGMENT_WEIGHT",
+        0.0,
+        NOT_NEGATIVE,
+        "Weight of a cross-entropy of the true segments' classes, told by the mask features in "
+        "their true masks (needs MASK_POOLING); 0: none. It teaches a small network from nothing "
+        "to tell classes before it finds masks.",
     ),
     Key("MODEL.SEGMENTER.LOSS.NUM_POINTS", 12544, COUNT, "Points sampled per mask."),
     Key("MODEL.SEGMENTER.LOSS.OVERSAMPLE_RATIO", 3.0, COUNT, "Candidates drawn per point."),

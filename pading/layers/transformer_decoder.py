@@ -101,6 +101,7 @@ class TransformerDecoder(nn.Module):
         num_levels: int,
         ffn_dim: int,
         dropout: float,
+        mask_pooling: bool = False,
     ) -> None:
         """
         Args:
@@ -110,6 +111,7 @@ class TransformerDecoder(nn.Module):
             num_queries: Q.
             num_heads, num_layers, ffn_dim, dropout: of the layers.
             num_levels: how many maps the pixel decoder gives.
+            mask_pooling: whether class embeddings see the mask features in their masks.
         """
         super().__init__()
         self.num_levels = num_levels
@@ -128,6 +130,10 @@ class TransformerDecoder(nn.Module):
         self.level_embed = nn.Embedding(num_levels, dim)
         self.class_embed = nn.Linear(dim, num_outputs)
         self.mask_embed = MLP([dim, dim, dim, mask_dim])
+        self.mask_pooling = mask_pooling
+        if mask_pooling:
+            self.pooled_embed = nn.Linear(mask_dim, dim)
+            self.pooled_norm = nn.LayerNorm(dim)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_outputs: int) -> dict:
@@ -142,6 +148,7 @@ class TransformerDecoder(nn.Module):
             "num_levels": len(s.ENCODER_FEATURES),
             "ffn_dim": s.DECODER_FFN_DIM,
             "dropout": s.DECODER_DROPOUT,
+            "mask_pooling": s.MASK_POOLING,
         }
 
     def forward(self, multi_scale: Sequence[Tensor], mask_features: Tensor) -> QueryPredictions:
@@ -194,13 +201,50 @@ class TransformerDecoder(nn.Module):
         if self.training:
             # All are supervised: in one product, of which the gradient is one, too.
             masks = masks_of(torch.cat(kernels, 1), mask_features).chunk(len(kernels), 1)
+            maps = [mask_features] * len(kernels)
         else:
             masks = (*looked, masks_of(kernels[-1], mask_features))
+            maps = [*(features[i % self.num_levels] for i in range(len(looked))), mask_features]
         *auxiliary, last = (
-            QueryPredictions(self.class_embed(e), m, e)
-            for e, m in zip(embeddings, masks, strict=True)
+            self.predictions(*parts) for parts in zip(embeddings, masks, maps, strict=True)
         )
-        return replace(last, auxiliary=auxiliary)
+        shown = mask_features if self.training else None
+        return replace(last, auxiliary=auxiliary, features=shown)
+
+    def predictions(self, embeddings: Tensor, masks: Tensor, features: Tensor) -> QueryPredictions:
+        """Of queries with their embeddings (B, Q, C) and masks, logits (B, Q, h, w) of a map."""
+        if self.mask_pooling:
+            pooled = self.pooled_embed(mask_means(features, masks.detach()))
+            embeddings = self.pooled_norm(embeddings + pooled)
+        return QueryPredictions(self.class_embed(embeddings), masks, embeddings)
+
+    def segment_logits(self, features: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """Class logits (S, outputs) of true segments by what is in their masks alone.
+
+        Args:
+            features: (B, C, h, w) mask features.
+            masks: of each image, (S_i, H, W) bool, no mask empty.
+        """
+        means = []
+        for of_image, shown in zip(features, masks, strict=True):
+            if len(shown):  # nothing else can be resized
+                shares = F.interpolate(shown[None].float(), of_image.shape[-2:], mode="area")[0]
+                weights = F.normalize(shares.flatten(1), p=1.0, dim=1).to(of_image.dtype)
+                means.append(weights @ of_image.flatten(1).T)
+        pooled = torch.cat(means) if means else features.new_zeros(0, features.shape[1])
+        return self.class_embed(self.pooled_norm(self.pooled_embed(pooled)))
+
+
+def mask_means(features: Tensor, masks: Tensor) -> Tensor:
+    """Mean features (B, Q, C) of the pixels in each query's mask, weighed by their chances.
+
+    Args:
+        features: (B, C, h, w).
+        masks: (B, Q, h, w) mask logits.
+    """
+    # Chances over their sum, also where all of them are too small for a number.
+    weights = F.logsigmoid(masks.flatten(2)).softmax(-1)
+    return weights @ features.flatten(2).transpose(1, 2)
 
 
 def masks_of(kernels: Tensor, mask_features: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class SetCriterion(nn.Module):
         num_points: int,
         oversample_ratio: float,
         importance_ratio: float,
+        segment_weight: float = 0.0,
     ) -> None:
         """
         Args:
@@ -45,6 +46,7 @@ class SetCriterion(nn.Module):
         self.num_points = num_points
         self.oversample_ratio = oversample_ratio
         self.importance_ratio = importance_ratio
+        self.segment_weight = segment_weight
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -56,16 +58,25 @@ class SetCriterion(nn.Module):
             "num_points": loss.NUM_POINTS,
             "oversample_ratio": loss.OVERSAMPLE_RATIO,
             "importance_ratio": loss.IMPORTANCE_RATIO,
+            "segment_weight": loss.SEGMENT_WEIGHT,
         }
 
     def forward(
-        self, predictions: QueryPredictions, targets: Sequence[MaskTargets]
+        self,
+        predictions: QueryPredictions,
+        targets: Sequence[MaskTargets],
+        segment_logits: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Weighted losses by name.
 
+        Args:
+            predictions: of B images.
+            targets: their segments.
+            segment_logits: (all segments, outputs) class logits of the segments themselves.
+
         Returns:
             ``loss_ce``, ``loss_mask`` and ``loss_dice``, and the same names with ``_i`` behind for
-            the auxiliary prediction i.
+            the auxiliary prediction i; with segment logits, ``loss_segments``.
         """
         stages = {"": predictions}
         if self.deep_supervision:
@@ -76,6 +87,10 @@ class SetCriterion(nn.Module):
             matches[0], predictions.logits.shape[1], self.no_object_weight, predictions.masks.device
         )
         losses = {}
+        if segment_logits is not None:
+            labels = torch.cat([target.labels for target in targets])
+            summed = F.cross_entropy(segment_logits.float(), labels, reduction="sum")
+            losses["loss_segments"] = self.segment_weight * summed / num_masks
         with torch.autocast(predictions.masks.device.type, enabled=False):
             for (suffix, stage), pairs in zip(stages.items(), matches, strict=True):
                 classes = classification_loss(stage.logits, targets, pairs, self.no_object_weight)

@@ -206,7 +206,11 @@ class Mask2Former(SegmentationModel):
     def losses(
         self, outputs: QueryPredictions, targets: Sequence[MaskTargets]
     ) -> dict[str, Tensor]:
-        return self.criterion(outputs, targets)
+        logits = None
+        if self.criterion.segment_weight:
+            masks = [target.masks for target in targets]
+            logits = self.sem_seg_head["predictor"].segment_logits(outputs.features, masks)
+        return self.criterion(outputs, targets, logits)
 
     def results(self, outputs: QueryPredictions, sizes: ImageSizes) -> list[dict]:
         seconds = [None] * len(sizes.images) if outputs.second is None else outputs.second

@@ -48,6 +48,19 @@ def _features(cfg: CfgNode) -> Iterator[str]:
                 f"MODEL.SEGMENTER.FEATURES has {missing[0]!r}, which the backbone does not give; "
                 f"add it to MODEL.{section}.OUT_FEATURES, {cfg.MODEL[section].OUT_FEATURES}"
             )
+    if cfg.MODEL.BACKBONE.NAME == "PlainConvNet":
+        given = [f"res{i}" for i, _ in enumerate(cfg.MODEL.CONVNET.WIDTHS, 1)]
+        missing = [name for name in s.FEATURES if name not in given]
+        if missing:
+            yield (
+                f"MODEL.SEGMENTER.FEATURES has {missing[0]!r}, which the backbone does not give; "
+                f"it gives {', '.join(given)}, one for each width in MODEL.CONVNET.WIDTHS"
+            )
+    if s.LOSS.SEGMENT_WEIGHT and not s.MASK_POOLING:
+        yield (
+            f"MODEL.SEGMENTER.LOSS.SEGMENT_WEIGHT is {s.LOSS.SEGMENT_WEIGHT}, but nothing tells a "
+            "class by a mask; switch MODEL.SEGMENTER.MASK_POOLING on"
+        )
     # Names end in what counts their strides: res2 is finer than res3.
     if sorted(s.ENCODER_FEATURES) != sorted(s.FEATURES)[1:]:
         yield (

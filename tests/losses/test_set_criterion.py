@@ -60,6 +60,15 @@ def test_query_labels(rng: torch.Generator) -> None:
     assert labels.tolist() == [[4, 1, 4, 4, 3, 4], [4] * 6]
 
 
+def test_true_segments_are_classified(rng: torch.Generator, seed: int) -> None:
+    targets = [segments(rng, 3), segments(rng, 0)]
+    logits = torch.randn(3, CLASSES + 1, generator=rng)
+    losses = criterion(segment_weight=3.0)(predictions(rng, 2), targets, logits)
+    chances = logits.softmax(-1)
+    naive = [-math.log(chances[i, k]) for i, k in enumerate(targets[0].labels.tolist())]
+    assert losses["loss_segments"].item() == pytest.approx(3 * sum(naive) / 3, rel=1e-5)
+
+
 def test_classification(rng: torch.Generator) -> None:
     logits = torch.randn(1, QUERIES, CLASSES + 1, generator=rng, dtype=torch.float64)
     target = segments(rng, 2)
