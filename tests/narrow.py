@@ -19,10 +19,26 @@ NARROW = {
     "MODEL.SEGMENTER.DECODER_FFN_DIM": 32,
     "MODEL.SEGMENTER.ENCODER_FFN_DIM": 32,
     "MODEL.SEGMENTER.LOSS.NUM_POINTS": 64,
+    "MODEL.GENERATOR.NAME": "primitives",
     "MODEL.GENERATOR.NUM_PRIMITIVES": 5,
     "MODEL.GENERATOR.NUM_LAYERS": 1,
     "MODEL.GENERATOR.FFN_DIM": 32,
     "MODEL.INFERENCE.OBJECT_SCORE_THRESHOLD": 0.0,
+}
+# The published architecture, where a test is about it.
+RESNET = {
+    "MODEL.BACKBONE.NAME": "build_resnet_backbone",
+    "MODEL.RESNETS.NORM": "BN",
+    "MODEL.RESNETS.STRIDE_IN_1X1": False,
+    "MODEL.RESNETS.OUT_FEATURES": ["res2", "res3", "res4", "res5"],
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": 16,
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": 32,
+    "MODEL.RESNETS.WIDTH_PER_GROUP": 8,
+    "MODEL.SEGMENTER.FEATURES": ["res2", "res3", "res4", "res5"],
+    "MODEL.SEGMENTER.ENCODER_FEATURES": ["res3", "res4", "res5"],
+    "MODEL.SEGMENTER.SIZE_DIVISIBILITY": 32,
+    "MODEL.SEGMENTER.MASK_POOLING": False,
+    "MODEL.SEGMENTER.LOSS.SEGMENT_WEIGHT": 0.0,
 }
 NARROW_OVERRIDES = [str(part) for pair in NARROW.items() for part in pair]
 # Where the configuration has the full R-50 and the full pixel decoder.

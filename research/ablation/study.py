@@ -71,20 +71,33 @@ class Row:
 
 
 _ZSL, _GEN = "MODEL.ZERO_SHOT.", "MODEL.GENERATOR."
-_BARE = {_ZSL + "STRUCTURE_WEIGHT": 0.0}
-_GUIDANCE = _ZSL + "GENERATOR_CLASS_WEIGHT"
+_NO_STRUCTURE = {_ZSL + "STRUCTURE_WEIGHT": 0.0}
+_GUIDANCE, _SHARE = _ZSL + "GENERATOR_CLASS_WEIGHT", _ZSL + "MOMENT_CLASS_SHARE"
+_PRIMITIVES = {_GEN + "NAME": "primitives", _SHARE: 0.0}
 # As configs/shapes/paper.yaml, but for the embeddings that are disentangled.
-_PUBLISHED = {_GUIDANCE: 0.001, _ZSL + "CLASS_BALANCED": False, _ZSL + "UNSEEN_WEIGHT": 5.0}
+_PUBLISHED = {
+    **_PRIMITIVES,
+    _GUIDANCE: 0.001,
+    _ZSL + "CLASS_BALANCED": False,
+    _ZSL + "UNSEEN_WEIGHT": 5.0,
+}
 _FROM_IMAGES = {_ZSL + "SOURCE": "images", _ZSL + "CLASS_BALANCED": False}
 
 ROWS: tuple[Row, ...] = (
     Row("no stage 2", learns="nothing"),
-    Row("plain generator, moment matching", {**_BARE, _GEN + "NAME": "mlp"}),
-    Row("primitives", _BARE),
-    Row("+ disentanglement", {_ZSL + "ALIGNMENT_WEIGHT": 0.0}),
-    Row("+ alignment (default; synthetic only, published code)"),
-    Row("both on real and synthetic (paper)", {_ZSL + "STRUCTURE_SOURCE": "both"}),
-    *(Row(f"{n} primitives", {_GEN + "NUM_PRIMITIVES": n}) for n in (10, 50, 400)),
+    Row("default: plain generator, moments half by class"),
+    Row("moments of all classes as one sample (published)", {_SHARE: 0.0}),
+    Row("moments by class alone", {_SHARE: 1.0}),
+    Row("without disentanglement and alignment", _NO_STRUCTURE),
+    Row("primitives", {**_PRIMITIVES, **_NO_STRUCTURE}),
+    Row("primitives + disentanglement", {**_PRIMITIVES, _ZSL + "ALIGNMENT_WEIGHT": 0.0}),
+    Row("primitives + both (synthetic only, published code)", _PRIMITIVES),
+    Row(
+        "primitives + both on real and synthetic (paper)",
+        {**_PRIMITIVES, _ZSL + "STRUCTURE_SOURCE": "both"},
+    ),
+    Row("primitives + both, moments half by class", {_GEN + "NAME": "primitives"}),
+    *(Row(f"{n} primitives", {**_PRIMITIVES, _GEN + "NUM_PRIMITIVES": n}) for n in (10, 50, 400)),
     Row("generator noise off", {_GEN + "NOISE": False}),
     *(
         Row(f"classifier guides with weight {w}{' (published)' * (w == 0.001)}", {_GUIDANCE: w})

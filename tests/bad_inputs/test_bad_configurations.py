@@ -15,6 +15,8 @@ from tests.bad_inputs.world import World
 
 _SEG, _ZSL, _GEN = "MODEL.SEGMENTER.", "MODEL.ZERO_SHOT.", "MODEL.GENERATOR."
 _SWIN = ("MODEL.BACKBONE.NAME", "SwinTransformer")
+_RESNET = ("MODEL.BACKBONE.NAME", "build_resnet_backbone")
+_OUT = "MODEL.RESNETS.OUT_FEATURES"
 
 
 def _row(culprit: str, remedy: str, *overrides: object, stage: str = "pretrain") -> Row:
@@ -121,13 +123,16 @@ COMBINATIONS = [
     ),
     _row("HIDDEN_DIM is 24", "does not divide by 32", _SEG + "HIDDEN_DIM", 24),
     _row("INPUT.MIN_SCALE is 3.0", "exchange them", "INPUT.MIN_SCALE", 3.0),
-    _row("FEATURES has 'res1'", "MODEL.RESNETS.OUT_FEATURES", _SEG + "FEATURES", ["res1"]),
+    _row("FEATURES has 'res1'", _OUT, *_RESNET, _SEG + "FEATURES", ["res1"]),
+    _row("FEATURES has 'res5'", "MODEL.CONVNET.WIDTHS", _SEG + "FEATURES", ["res4", "res5"]),
+    _row("SEGMENT_WEIGHT is", "MASK_POOLING on", _SEG + "MASK_POOLING", False),
     _row(
         _SEG + "ENCODER_FEATURES is", "but the finest", _SEG + "ENCODER_FEATURES", ["res2", "res3"]
     ),
     _row(
         "RES2_OUT_CHANNELS is 256",
         "it must be 64",
+        *(*_RESNET, _OUT, ["res2", "res3", "res4"]),
         "MODEL.RESNETS.RES2_OUT_CHANNELS",
         256,
         "MODEL.RESNETS.DEPTH",
@@ -136,7 +141,8 @@ COMBINATIONS = [
     _row(
         "OUT_FEATURES has 'res6'",
         "take some of res2",
-        "MODEL.RESNETS.OUT_FEATURES",
+        *_RESNET,
+        _OUT,
         ["res2", "res3", "res4", "res5", "res6"],
     ),
     _row("MODEL.SWIN.NUM_HEADS is [3]", "one number for each", *_SWIN, "MODEL.SWIN.NUM_HEADS", [3]),

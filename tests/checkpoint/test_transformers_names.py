@@ -13,20 +13,16 @@ from pading.checkpoint.weights import read_weights
 from pading.errors import InputError
 from pading.models.registry import build_model
 from pading.vocabulary.splits import ClassInfo, ClassSplit
-from tests.narrow import NARROW, SHAPES
+from tests.narrow import NARROW, RESNET, SHAPES
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 CLASSES = ClassSplit("five", tuple(ClassInfo(i + 1, f"class {i}", i < 3, False) for i in range(5)))
 STAGES = [f"stage{i + 1}" for i in range(4)]
 OURS: dict[str, dict[str, Any]] = {
-    "resnet": {
-        "MODEL.BACKBONE.NAME": "build_resnet_backbone",
-        "MODEL.RESNETS.STEM_OUT_CHANNELS": 16,
-        "MODEL.RESNETS.RES2_OUT_CHANNELS": 32,
-        "MODEL.RESNETS.WIDTH_PER_GROUP": 8,
-    },
+    "resnet": RESNET,
     "swin": {
+        **RESNET,
         "MODEL.BACKBONE.NAME": "SwinTransformer",
         "MODEL.SWIN.EMBED_DIM": 16,
         "MODEL.SWIN.DEPTHS": [2, 1, 2, 1],

@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from pading.errors import InputError
 from pading.layers.pixel_decoder import Levels, cell_centres
 from pading.layers.positions import sine_positions
-from pading.layers.transformer_decoder import visible_pixels
+from pading.layers.transformer_decoder import mask_means, visible_pixels
 from pading.models.class_head import head_classes
 
 SEEN, UNSEEN, CLASSES = (0, 2, 4), (1, 3), 5
+PUBLISHED = {"MODEL.SEGMENTER.MASK_POOLING": False, "MODEL.SEGMENTER.LOSS.SEGMENT_WEIGHT": 0.0}
 
 
 def test_unseen_classes_score_zero(make_model: Callable, make_batch: Callable, seed: int) -> None:
@@ -72,7 +73,7 @@ def test_head_rows(make_model: Callable, make_batch: Callable, seed: int) -> Non
     for model, wanted in ((stage_one, [2, 0, 1]), (stage_two, [4, 0, 2])):
         [target] = model.targets(batch, model.preprocess(batch)[1])
         assert target.labels.tolist() == wanted
-        assert target.masks.shape == (3, 64, 64)
+        assert target.masks.shape == (3, 64, 48)
         assert not target.masks[..., 40:].any()
 
 
@@ -83,12 +84,13 @@ def test_an_unseen_class_in_training_is_refused(
         make_model("pretrain").train()(make_batch([0], [2, 3]))
 
 
+@pytest.mark.parametrize(("settings", "losses_expected"), [(PUBLISHED, 9), ({}, 10)])
 def test_training_reaches_every_parameter(
-    make_model: Callable, make_batch: Callable, seed: int
+    settings: dict, losses_expected: int, make_model: Callable, make_batch: Callable, seed: int
 ) -> None:
-    model = make_model("pretrain").train()
+    model = make_model("pretrain", settings).train()
     losses = model(make_batch([0, 2], [4]))
-    assert len(losses) == 9
+    assert len(losses) == losses_expected
     torch.stack(list(losses.values())).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -138,6 +140,29 @@ def test_queries_look_inside_their_masks() -> None:
     visible = visible_pixels(masks)
     # The first sees its corner; the second has an empty mask and sees everything.
     assert visible.tolist() == [[[True, False, False, False], [True] * 4]]
+
+
+def test_means_of_features_in_masks() -> None:
+    features = torch.arange(8.0).reshape(1, 2, 2, 2)
+    masks = torch.full((1, 3, 2, 2), 100.0)
+    masks[0, 0, :, 1] = -100.0
+    masks[0, 2] = -1000.0
+    # The left column, everything, and nothing for certain.
+    assert mask_means(features, masks).tolist() == [[[1.0, 5.0], [1.5, 5.5], [1.5, 5.5]]]
+
+
+def test_true_segments_are_told_by_what_is_in_them(
+    make_model: Callable, rng: torch.Generator, seed: int
+) -> None:
+    predictor = make_model("pretrain").sem_seg_head["predictor"]
+    features = torch.randn(2, 32, 4, 4, generator=rng)
+    masks = [torch.zeros(0, 16, 16, dtype=torch.bool), torch.zeros(1, 16, 16, dtype=torch.bool)]
+    masks[1][0, 4:12, :4] = True  # one of its four columns, two of its rows
+    pooled = features[1, :, 1:3, 0].mean(-1)
+    wanted = predictor.class_embed(predictor.pooled_norm(predictor.pooled_embed(pooled)))
+    found = predictor.segment_logits(features, masks)
+    assert torch.allclose(found, wanted[None], atol=1e-5)
+    assert predictor.segment_logits(features[:1], masks[:1]).shape == (0, len(wanted))
 
 
 def test_masks_between_layers_are_small_outside_training(
