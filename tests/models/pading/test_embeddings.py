@@ -73,7 +73,7 @@ def test_the_runs_own_store_is_made_anew_for_other_settings(cfg, seed: int) -> N
     cfg.MODEL.STORE.AUGMENTATIONS = 2
     assert open_store(cfg, model).header.items == 2 * IMAGES
     with torch.no_grad():
-        model.backbone.stem.conv1.weight += 1
+        next(model.backbone.parameters()).add_(1)
     first = made.read_bytes()
     open_store(cfg, model)
     assert made.read_bytes() != first
@@ -89,7 +89,7 @@ def test_a_named_store_of_another_model_is_refused(cfg, tmp_path: Path, seed: in
     cfg.MODEL.STORE.NO_OBJECT_SHARE = 0.5
     assert yaml.safe_load(Trainer(cfg).checkpointer.config)["MODEL"]["STORE"][SHARE] == 1.0
     with torch.no_grad():
-        model.backbone.stem.conv1.weight += 1
+        next(model.backbone.parameters()).add_(1)
     with pytest.raises(InputError, match="store: this store is of another model"):
         next(training_source(cfg, model, seed).starting_at(0))
 
