@@ -208,8 +208,8 @@ class Mask2Former(SegmentationModel):
     ) -> dict[str, Tensor]:
         logits = None
         if self.criterion.segment_weight:
-            masks = [target.masks for target in targets]
-            logits = self.sem_seg_head["predictor"].segment_logits(outputs.features, masks)
+            predictor: Any = self.sem_seg_head["predictor"]
+            logits = predictor.segment_logits(outputs.features, [t.masks for t in targets])
         return self.criterion(outputs, targets, logits)
 
     def results(self, outputs: QueryPredictions, sizes: ImageSizes) -> list[dict]:
