@@ -19,7 +19,7 @@ import pading
 from pading.losses import matcher, points
 from pading.models.pading.stage_two import PADing
 from tests.engine.two_processes import in_processes
-from tests.narrow import NARROW
+from tests.narrow import NARROW, RESNET
 from tests.runs import FROM_IMAGES, ROOT
 
 STEPS = 10
@@ -73,8 +73,11 @@ def options(output: Path, *more: object) -> list[str]:
 
 
 CASES = {
-    # SGD: Adam makes full steps along gradients that are nothing but rounding.
+    # SGD: Adam makes full steps along gradients that are nothing but rounding. Batch statistics
+    # would be those of a process, and both losses of pooled masks are to be there.
     "pretrain": (
+        *(part for pair in RESNET.items() for part in pair),
+        *("MODEL.SEGMENTER.MASK_POOLING", True, "MODEL.SEGMENTER.LOSS.SEGMENT_WEIGHT", 10.0),
         *("MODEL.RESNETS.NORM", "FrozenBN", "SOLVER.OPTIMIZER", "SGD"),
         *("SOLVER.BASE_LR", 0.01, "SOLVER.WARMUP_ITERS", 0),
     ),

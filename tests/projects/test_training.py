@@ -31,6 +31,7 @@ PAIRS = [
         "SEED": 1,
     }.items()
     for part in (key, value)
+    if key != "MODEL.GENERATOR.NAME"  # data are to choose it
 ]
 
 

@@ -106,7 +106,8 @@ def config(*overrides: str):
 
 
 def test_configured_generators() -> None:
-    found = build_generator(config("MODEL.GENERATOR.NUM_PRIMITIVES", "9"))
+    primitives = ("MODEL.GENERATOR.NAME", "primitives", "MODEL.GENERATOR.NUM_PRIMITIVES", "9")
+    found = build_generator(config(*primitives))
     assert isinstance(found, PrimitiveGenerator)
     assert found.primitives.weight.shape == (9, 64)
     assert isinstance(build_generator(config("MODEL.GENERATOR.NAME", "mlp")), MLPGenerator)
