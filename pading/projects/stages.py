@@ -61,7 +61,7 @@ def plan(project: Project, stage: str, pairs: Sequence[str], processes: int = 1)
         return Plan(stage, path)
     own = str(project.config(stage))
     cfg = load_config(own, pairs)
-    given = own_settings(project, stage, pairs)
+    given = own_settings(project, stage, cfg, pairs)
     small, remarks = _network(project, stage, cfg, given)
     overlay = {key: value for key, value in small.items() if key not in given}
     published = load_config(base_of(project.system, stage))
@@ -73,11 +73,12 @@ def plan(project: Project, stage: str, pairs: Sequence[str], processes: int = 1)
     return Plan(stage, path, chosen, tuple(remarks))
 
 
-def own_settings(project: Project, stage: str, pairs: Sequence[str]) -> dict[str, Any]:
-    """The keys that the user has set for a stage, in its file and on the command line."""
-    own = str(project.config(stage))
-    given = dict(leaves(_without_base(read_yaml(own))))
-    return {**given, **overridden(load_config(own, pairs), pairs)}
+def own_settings(
+    project: Project, stage: str, cfg: CfgNode, pairs: Sequence[str]
+) -> dict[str, Any]:
+    """What the user has set for a stage, in its file and by the pairs, which are in ``cfg``."""
+    given = dict(leaves(_without_base(read_yaml(str(project.config(stage))))))
+    return {**given, **overridden(cfg, pairs)}
 
 
 def is_trained(project: Project, stage: str) -> bool:

@@ -91,7 +91,7 @@ def _is_to_be_tuned(project: Project, planned: Plan, pairs: Sequence[str]) -> bo
     cfg = load_config(str(planned.config), pairs)
     register_datasets(cfg)
     split = configured_split(cfg)
-    given = own_settings(project, planned.stage, pairs).keys() & GRID.keys()
+    given = own_settings(project, planned.stage, cfg, pairs).keys() & GRID.keys()
     if given or not split.unseen or not asks_for_store(cfg):
         return False
     if reason := why_not(split, len(training_entries(cfg))):

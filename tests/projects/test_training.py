@@ -45,10 +45,7 @@ def made(folder: Path, *options: str) -> Path:
 
 @pytest.mark.slow
 def test_all_stages_resumed_and_used(
-    tmp_path: Path,
-    kill_at,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, kill_at, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = made(tmp_path, "--unseen", "fork")
     kill_at(2)
