@@ -2,6 +2,8 @@
 """Which parts of the method do what: stage 2 with many settings and seeds on stored embeddings.
 
     python tools/ablation.py --weights output/demo/pretrained_weight_panoptic.pth --seeds 5
+    python tools/ablation.py --config-file configs/msrc/PADing.yaml \\
+        --weights output/demo_msrc/converted.pth --all-classes msrc_17_4_panoptic_train_all
 
 writes OUTPUT.md, .json and .png after every run. Runs that are done are kept in --work and not
 repeated, so it may be interrupted; seeds are the outer loop, so what is there at any time is
@@ -24,14 +26,14 @@ from script_processes import PROCESSES
 from tqdm import tqdm
 
 import pading
-from pading.data.catalogue import DATASETS, register
+from pading.data.catalogue import DATASETS, datasets_root, register
 from pading.data.shapes.generation import ShapesSettings, generate
 from pading.data.spec import DatasetSpec
 from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.setup import check_weights
 from pading.errors import InputError, exit_on_input_error
 from pading.vocabulary.splits import load_split
-from research.ablation.ablation_report import write_report
+from research.ablation.ablation_report import summarise_runs, write_report
 from research.ablation.runs import (
     AblationWork,
     Runs,
@@ -42,11 +44,12 @@ from research.ablation.runs import (
     prepare_store,
     until,
 )
+from research.ablation.seen_classes import curve_rows, draw_curve
 from research.ablation.stage_one import ALL_CLASSES_SCENES
 from research.ablation.study import UNSEEN_SCENES, Row, chosen_rows
 from research.ablation.workers import TaskError, run_in_processes, usable_cores
 
-_CONFIGS = Path(__file__).parents[1] / "configs" / "shapes"
+_SHAPES = Path(__file__).parents[1] / "configs" / "shapes" / "PADing.yaml"
 _VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")
 # Scenes of all classes that the bounds learn from (as "validation" ones), never those scored.
 _SCENES = {
@@ -63,7 +66,27 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--config-file",
+        type=Path,
+        default=_SHAPES,
+        help="stage 2; pretrain.yaml beside it is stage 1 (default: that of Shapes)",
+    )
     parser.add_argument("--weights", nargs="+", required=True, help="converted stage-1 checkpoints")
+    parser.add_argument(
+        "--all-classes",
+        metavar="DATASET",
+        help="training images with the masks of all classes, which the bounds learn from "
+        "(default: scenes of Shapes, drawn for it)",
+    )
+    parser.add_argument(
+        "--seen-classes",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="in place of the rows, a curve: stage 2 of both generators with N seen classes",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="stage-2 seeds for each checkpoint")
     parser.add_argument(
         "--bound-seeds", type=int, default=1, help="segmenters trained with the unseen masks"
@@ -87,11 +110,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    rows = chosen_rows(args.rows)
+    rows = curve_rows(args.seen_classes) or chosen_rows(args.rows)
     if not rows or args.seeds < 1 or args.bound_seeds < 1:
         raise InputError("no row to run: --rows takes parts of rows' names, seeds are 1 or more")
     if args.processes is not None and args.processes < 1:
         raise InputError(f"--processes is {args.processes}; it must be 1 or more")
+    if min(args.seen_classes, default=1) < 1:
+        raise InputError(f"--seen-classes {min(args.seen_classes)}: it must be 1 or more")
     notes = read_notes(args.notes) if args.notes else ""
     logging.disable(logging.INFO)  # what a single run says would bury the progress
     runs = Runs(args.work / "runs.json")
@@ -129,8 +154,8 @@ def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs, notes: st
         for task, figures in done:
             runs.add(task, figures)
             bar.update()
-            report(args.output, rows, tasks, runs, notes)
-    report(args.output, rows, tasks, runs, notes)
+            report(args, rows, tasks, runs, notes)
+    report(args, rows, tasks, runs, notes)
     found = len(runs.of(tasks))
     print(f"{args.output}.md, .json, .png: {found} of {len(tasks)} runs")
     if found < len(tasks):
@@ -138,14 +163,18 @@ def run_all(args: argparse.Namespace, rows: Sequence[Row], runs: Runs, notes: st
 
 
 def report(
-    output: Path, rows: Sequence[Row], tasks: Sequence[Task], runs: Runs, notes: str
+    args: argparse.Namespace, rows: Sequence[Row], tasks: Sequence[Task], runs: Runs, notes: str
 ) -> None:
     """Report the runs that fit, by row."""
     found = runs.of(tasks)
     if found:
         ordered = [run for row in rows for run in found if run["row"] == row.name]
         command = shlex.join(["python", "tools/ablation.py", *sys.argv[1:]])
-        write_report(ordered, output, "Ablation on Shapes", command, notes)
+        heading = "Ablation on Shapes" if args.config_file == _SHAPES else "Ablation"
+        write_report(ordered, args.output, heading, command, notes)
+        if args.seen_classes:
+            path = args.output.with_name(f"{args.output.name}_curve.png")
+            draw_curve(summarise_runs(ordered), args.seen_classes, path)
 
 
 def read_notes(path: Path) -> str:
@@ -160,7 +189,7 @@ def read_notes(path: Path) -> str:
 def prepare(args: argparse.Namespace, rows: Sequence[Row]) -> tuple[AblationWork, list[Task]]:
     """All that runs share, made where missing, and the runs."""
     stage1 = pading.load_config(
-        str(_CONFIGS / "pretrain.yaml"),
+        str(args.config_file.with_name("pretrain.yaml")),
         [
             *("MODEL.SEGMENTER.CLASSES", "all", "DATASETS.TRAIN", f"('{ALL_CLASSES_SCENES}',)"),
             *("SOLVER.CHECKPOINT_PERIOD", "250", "SOLVER.CHECKPOINTS_KEPT", "1"),
@@ -171,8 +200,8 @@ def prepare(args: argparse.Namespace, rows: Sequence[Row]) -> tuple[AblationWork
     if len(set(checksums.values())) < len(args.weights):
         raise InputError("--weights names the same checkpoint twice; give each of them once")
     pading.register_datasets(stage1)
-    scenes = [name for row in rows if (name := _LEARNS_FROM.get(row.learns))]
-    data_sets = [make_scenes(args.work, name) for name in scenes]
+    needed = {name for row in rows if (name := _LEARNS_FROM.get(row.learns))}
+    data_sets = [bound_data(args, name) for name in sorted(needed)]
     stage2, stores = {}, {}
     for path in args.weights:
         # Named by what it is, so that the order of the checkpoints does not matter.
@@ -186,7 +215,8 @@ def prepare(args: argparse.Namespace, rows: Sequence[Row]) -> tuple[AblationWork
         common: dict[str, Any] = {
             "learns": row.learns,
             "row's vectors": row.vectors,
-            "scenes": asdict(_SCENES[name]) if name else None,
+            "seen classes": row.seen_classes,
+            "scenes": (args.all_classes or asdict(_SCENES[name])) if name else None,
         }
         if not path:
             return fingerprint_of(stage1, **common)
@@ -200,23 +230,33 @@ def prepare(args: argparse.Namespace, rows: Sequence[Row]) -> tuple[AblationWork
 def checksum(path: str) -> str:
     """Of a checkpoint, which is there."""
     if not Path(path).is_file():
-        raise InputError(f"--weights {path}: there is no such file; make it with make demo")
+        raise InputError(f"--weights {path}: there is no such file; pading convert makes one")
     return file_checksum(path)
 
 
 def stage2_configuration(weights: str, folder: Path, args: argparse.Namespace) -> CfgNode:
     """Of the runs on one checkpoint."""
     where = ("MODEL.WEIGHTS", weights, "OUTPUT_DIR", str(folder))
-    cfg = pading.load_config(str(_CONFIGS / "PADing.yaml"), [*where, *_SCORED, *args.overrides])
+    cfg = pading.load_config(str(args.config_file), [*where, *_SCORED, *args.overrides])
     check_weights(cfg, trained=True)
     return cfg
 
 
-def make_scenes(root: Path, name: str) -> DatasetSpec:
-    """Make scenes that a bound learns from, unless they are there, and register them."""
-    folder = root / _FOLDERS[name]
-    generate(folder / "shapes", load_split(_VALIDATION.split), _SCENES[name])
-    spec = replace(_VALIDATION.under(folder), name=name)
+def bound_data(args: argparse.Namespace, name: str) -> DatasetSpec:
+    """Register what a bound learns from: --all-classes, or scenes that are made where missing."""
+    if args.all_classes:
+        found = [spec for spec in DATASETS if spec.name == args.all_classes]
+        if not found:
+            raise InputError(
+                f"--all-classes {args.all_classes}: no such data set; datasets/README.md lists them"
+            )
+        spec = replace(found[0].under(datasets_root()), name=name)
+    elif args.config_file == _SHAPES:
+        folder = args.work / _FOLDERS[name]
+        generate(folder / "shapes", load_split(_VALIDATION.split), _SCENES[name])
+        spec = replace(_VALIDATION.under(folder), name=name)
+    else:
+        raise InputError("bounds learn from unseen masks: name a data set with --all-classes")
     register(spec)
     return spec
 

@@ -116,18 +116,25 @@ def _msrc(split: str, subset: str) -> list[DatasetSpec]:
         "instance": {"annotations": instances},
         "semantic": {"annotations": panoptic, "labels": labels},
     }
-    return [
+    common: dict[str, Any] = {
+        "split": split,
+        "images": "msrc/images",
+        "remedy": _PREPARE + "msrc",
+    }
+    rows = [
         DatasetSpec(
             name=f"{split}_{task}_{subset}",
             task=task,
-            split=split,
-            images="msrc/images",
             seen_only=subset == "train",
-            remedy=_PREPARE + "msrc",
             **paths,
+            **common,
         )
         for task, paths in files.items()
     ]
+    if subset == "train":  # with the masks that zero-shot methods do not see: for bounds
+        common |= {"annotations": "msrc/panoptic_train.json", "labels": labels}
+        rows.append(DatasetSpec(f"{split}_panoptic_train_all", "panoptic", **common))
+    return rows
 
 
 def _voc(subset: str, images: str, labels: str, **more: Any) -> DatasetSpec:

@@ -31,7 +31,8 @@ from pading.engine.optimizers import build_optimizer
 from pading.models.pading.source import open_store, training_source
 from pading.models.pading.stage_two import PADing
 from pading.models.pading.steps import ClassifierStep, StageTwoBatch
-from pading.randomness import Stream, seed_everything
+from pading.models.pading.store_part import StorePart
+from pading.randomness import Stream, generator, seed_everything
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 from research.ablation.replay import SegmentedImages
@@ -52,6 +53,7 @@ class Row:
         learns: "synthetic" (PADing), "real" (the classifier sees real unseen embeddings in place
             of synthetic ones), "nothing" (the converted head as it is), or "segmenter" (a stage 1
             of its own, which is shown all classes).
+        seen_classes: of how many seen classes stage 2 learns, drawn by the seed; 0: of all.
         last: whether it takes so long that all other rows come before it.
     """
 
@@ -59,6 +61,7 @@ class Row:
     overrides: dict[str, Any] = field(default_factory=dict)
     vectors: str = "text"
     learns: str = "synthetic"
+    seen_classes: int = 0
     last: bool = False
 
     def configured(self, cfg: CfgNode) -> CfgNode:
@@ -74,6 +77,8 @@ _ZSL, _GEN = "MODEL.ZERO_SHOT.", "MODEL.GENERATOR."
 _NO_STRUCTURE = {_ZSL + "STRUCTURE_WEIGHT": 0.0}
 _GUIDANCE, _SHARE = _ZSL + "GENERATOR_CLASS_WEIGHT", _ZSL + "MOMENT_CLASS_SHARE"
 _PRIMITIVES = {_GEN + "NAME": "primitives", _SHARE: 0.0}
+GENERATORS: dict[str, dict[str, Any]] = {"plain": {_GEN + "NAME": "mlp"}, "primitives": _PRIMITIVES}
+"""What a row sets for a generator."""
 # As configs/shapes/paper.yaml, but for the embeddings that are disentangled.
 _PUBLISHED = {
     **_PRIMITIVES,
@@ -153,17 +158,25 @@ class Laboratory:
         model = self.load(cfg)
         if row.learns != "nothing":
             learner = RealUnseen(model, self.real_unseen()) if row.learns == "real" else model
-            self.train(cfg, learner, model, seed)
+            self.train(cfg, learner, model, seed, self.store_of(row.seen_classes, seed))
         trained = time.perf_counter()
         figures = self.validation.score(cfg, model, self.folder / "inference")
         figures["seconds/training"] = trained - start
         figures["seconds/scoring"] = time.perf_counter() - trained
         return figures
 
-    def train(self, cfg: CfgNode, learner: nn.Module, model: PADing, seed: int) -> None:
+    def store_of(self, seen_classes: int, seed: int) -> Any:
+        """The store, or what of it is of some seen classes that the seed draws (0: all)."""
+        if not seen_classes:
+            return self.store
+        drawn = generator(seed).permutation(list(self.base.split.seen))
+        items = torch.arange(self.store.header.items)
+        return StorePart(self.store, items, drawn[seen_classes:].tolist())
+
+    def train(self, cfg: CfgNode, learner: nn.Module, model: PADing, seed: int, store: Any) -> None:
         """Stage 2 as any run trains it, without files."""
         optimizer = build_optimizer(cfg, model)
-        batches = training_source(cfg, model, seed, self.store)
+        batches = training_source(cfg, model, seed, store)
         loop = TrainingLoop(learner, batches, optimizer, interruption=Interruption())
         loop.register_hooks([hooks.LRScheduler(optimizer, build_lr_scheduler(cfg, optimizer))])
         loop.train(0, cfg.SOLVER.MAX_ITER)

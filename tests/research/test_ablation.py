@@ -8,6 +8,7 @@ import ablation as tool
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pading.data.shapes.generation import ShapesSettings, generate
 from pading.engine.building import configured_model
@@ -22,7 +23,7 @@ from research.ablation.ablation_report import (
 )
 from research.ablation.replay import SegmentedImages
 from research.ablation.runs import plan
-from research.ablation.study import ROWS, chosen_rows, other_vectors
+from research.ablation.study import GENERATORS, ROWS, Laboratory, chosen_rows, other_vectors
 from tests.runs import TINY, convert, run, train
 
 SPLIT = load_split("shapes")
@@ -189,6 +190,57 @@ def test_a_checkpoint_given_twice(converted: Path, tmp_path: Path, capsys) -> No
     assert "the same checkpoint twice" in capsys.readouterr().err
 
 
+def test_curve_over_seen_classes(
+    converted: Path, tmp_path: Path, tiny: list[str], monkeypatch
+) -> None:
+    def here(work, tasks, scratch: Path, **_):
+        return ((task, work(task, scratch)) for task in tasks)
+
+    monkeypatch.setattr(tool, "run_in_processes", here)
+    output = tmp_path / "curve"
+    command = ("--weights", converted, "--seeds", 1, "--processes", 1, "--work", tmp_path / "w")
+    run(tool.main, *command, "--output", output, "--seen-classes", 2, 5, "--", *tiny)
+    names = [run["row"] for run in json.loads(output.with_suffix(".json").read_text())["runs"]]
+    assert names == [f"{n} seen classes, {kind}" for n in (2, 5) for kind in GENERATORS]
+    with Image.open(tmp_path / "curve_curve.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 16)) > 10
+
+
+def test_stage_2_learns_of_some_seen_classes_alone(converted: Path, tmp_path: Path, tiny) -> None:
+    where = ["MODEL.WEIGHTS", str(converted), "OUTPUT_DIR", str(tmp_path)]
+    cfg = tool.pading.load_config(str(tool._SHAPES), [*tiny, *where])
+    tool.pading.register_datasets(cfg)
+    laboratory = Laboratory(cfg, str(converted), tmp_path)
+    whole = set(laboratory.store.labels.tolist())
+    none = laboratory.store.no_object
+    parts = [set(laboratory.store_of(3, seed).labels.tolist()) - {none} for seed in (1, 2, 1)]
+    assert parts[0] == parts[2]
+    assert all(part < whole and len(part) <= 3 for part in parts)
+    assert laboratory.store_of(0, 1) is laboratory.store
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--all-classes", "nowhere"), "--all-classes nowhere: no such data set"),
+        (("--config-file", "other/PADing.yaml"), "name a data set with --all-classes"),
+        (("--seen-classes", "0"), "--seen-classes 0: it must be 1 or more"),
+    ],
+)
+def test_bad_options(
+    converted: Path, tmp_path: Path, capsys, options: tuple[str, ...], message: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("pretrain.yaml", "PADing.yaml"):
+        (other / name).write_text(f"_BASE_: {tool._SHAPES.with_name(name)}\n")
+    options = tuple(o.replace("other", str(other)) for o in options)
+    common = ("--weights", converted, "--work", tmp_path / "w", "--rows", "real unseen")
+    with pytest.raises(SystemExit, match="2"):
+        run(tool.main, *common, *options)
+    assert message in capsys.readouterr().err
+
+
 def test_order_of_the_runs() -> None:
     rows = chosen_rows(["no stage", "primitives", "from images", "masks"])
     tasks = plan(rows, ["one", "two"], 2, 1, lambda row, weights: f"{row.name} {weights}")
@@ -208,7 +260,7 @@ def test_segmented_images_score_as_the_model_does(
     train("PADing", output, "MODEL.WEIGHTS", converted, "SOLVER.MAX_ITER", 2)
     path = output / "inference" / "shapes_panoptic_val" / "results.json"
     expected = json.loads(path.read_text())["metrics"]["panoptic_seg"]
-    cfg = tool.pading.load_config(str(tool._CONFIGS / "PADing.yaml"), tiny)
+    cfg = tool.pading.load_config(str(tool._SHAPES), tiny)
     tool.pading.register_datasets(cfg)
     model = configured_model(cfg)
     state = torch.load(output / "model_final.pth", weights_only=True)["model"]
