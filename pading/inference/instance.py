@@ -10,6 +10,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from pading.inference.bands import Band
+from pading.inference.large_maps import large_zeros
 
 _TINY = 1e-6
 
@@ -48,17 +49,18 @@ class InstancePart:
         # A query can be chosen for several classes: its mask is looked at once.
         self.queries, self._places = query.unique(return_inverse=True)
         count = len(self.queries)
-        self._masks = torch.zeros(count, *size, dtype=torch.bool, device=scores.device)
+        self._masks = large_zeros((count, *size), scores, torch.bool)
         self._areas, self._chances = scores.new_zeros(2, count)
         self._columns = self._masks.new_zeros(count, size[1])
         self._rows = self._masks.new_zeros(count, size[0])
 
     def take(self, band: Band) -> None:
-        inside = torch.gt(band.masks, 0, out=self._masks[:, band.rows])
-        # Sums and maxima of numbers: those of truth values copy them to integers first.
-        counted = inside.float()
-        self._areas += counted.flatten(1).sum(1)
-        self._chances += counted.mul_(band.chances).flatten(1).sum(1)
+        # Numbers: sums and maxima of truth values copy them to integers first, and comparing and
+        # copying takes half the time.
+        inside = torch.gt(band.masks, 0, out=torch.empty_like(band.masks))
+        self._masks[:, band.rows] = inside
+        self._areas += inside.flatten(1).sum(1)
+        self._chances += inside.mul_(band.chances).flatten(1).sum(1)
         self._columns |= band.masks.amax(1) > 0
         self._rows[:, band.rows] = band.masks.amax(2) > 0
 

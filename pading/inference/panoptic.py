@@ -40,15 +40,18 @@ class PanopticPart:
         self._winner = torch.zeros(size, dtype=torch.long, device=scores.device)
         self._inside = torch.zeros(size, dtype=torch.bool, device=scores.device)
         self._areas = scores.new_zeros(len(self.queries))
+        self._order = torch.arange(len(self.queries), 0, -1).to(scores)[:, None, None]
 
     def take(self, band: Band) -> None:
-        inside = band.chances >= 0.5
-        # As argmax gives, which takes a CPU five times as long.
-        winner = (self._best[:, None, None] * band.chances).max(0).indices
+        # The first of those that score best, as argmax gives, which takes a CPU ten times as long.
+        scores = self._best[:, None, None] * band.chances
+        winner = len(self._order) - (scores.eq_(scores.amax(0)) * self._order).amax(0)
         self._winner[band.rows] = winner
-        self._inside[band.rows] = inside.gather(0, winner[None])[0]
-        # Of truth values, a sum copies them to integers first.
-        self._areas += inside.float().flatten(1).sum(1)
+        chances = band.chances.gather(0, self._winner[None, band.rows])[0]
+        torch.ge(chances, 0.5, out=self._inside[band.rows])
+        # Numbers instead of truth values, which a sum copies to integers first.
+        inside = torch.ge(band.chances, 0.5, out=scores)
+        self._areas += inside.flatten(1).sum(1)
 
     @property
     def result(self) -> tuple[Tensor, list[dict], Tensor]:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 from pading.inference.bands import Band
+from pading.inference.large_maps import large_zeros
+from pading.layers.packed_linear import product
 
 
 class SemanticPart:
@@ -17,12 +19,12 @@ class SemanticPart:
         """
         self.queries = torch.arange(len(scores), device=scores.device)
         self._shares = scores[:, :-1].T.contiguous()
-        self.result = scores.new_empty(len(self._shares), *size)
+        self.result = large_zeros((len(self._shares), *size), scores)
         """(K, H, W), once all bands are taken."""
 
     def take(self, band: Band) -> None:
-        rows = self.result[:, band.rows].flatten(1)  # no copy: rows of a map lie together
-        torch.mm(self._shares, band.chances.flatten(1), out=rows)
+        mixed = product(self._shares, band.chances.flatten(1))
+        self.result[:, band.rows] = mixed.unflatten(1, band.chances.shape[1:])
 
 
 def semantic_inference(scores: Tensor, masks: Tensor) -> Tensor:

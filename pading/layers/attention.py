@@ -11,7 +11,16 @@ class MultiheadAttention(nn.Module):
     Unlike that one it takes a mask that is shared by all heads without copying it for each.
     """
 
-    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, dropout: float = 0.0, linear: type[nn.Linear] = nn.Linear
+    ) -> None:
+        """
+        Args:
+            dim: width C.
+            num_heads: must divide it.
+            dropout: of the attention weights, in training.
+            linear: the type of the projection behind them.
+        """
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"width {dim} does not divide into {num_heads} heads")
@@ -19,7 +28,7 @@ class MultiheadAttention(nn.Module):
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
-        self.out_proj = nn.Linear(dim, dim)
+        self.out_proj = linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -38,7 +47,7 @@ class MultiheadAttention(nn.Module):
             (B, Q, C).
         """
         q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            F.linear(x, weight, bias)
             for x, weight, bias in zip(
                 (query, key, value),
                 self.in_proj_weight.chunk(3),
@@ -46,7 +55,15 @@ class MultiheadAttention(nn.Module):
                 strict=True,
             )
         )
-        mask = None if visible is None else visible.unsqueeze(1)
+        return self.mixed(q, k, v, visible)
+
+    def mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """The same of what has been projected; outside training the mask may also be numbers that
+        are added to the products of queries and keys."""
+        q, k, v = (
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value)
+        )
+        mask = None if mask is None else mask.unsqueeze(1)
         probability = self.dropout if self.training else 0.0
         if probability and q.device.type == "cpu":
             mixed = _attention_with_dropout(q, k, v, mask, probability)

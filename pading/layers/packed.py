@@ -1,4 +1,4 @@
-"""Layers whose weights a CPU keeps as oneDNN reads them.
+"""Convolutions whose weights a CPU keeps as oneDNN reads them, and when that is called for.
 
 Outside training weights do not change, yet PyTorch rearranges those of a convolution each time, and
 casts them each time under autocast; linear layers go to a library that knows some processors less
@@ -15,7 +15,6 @@ import torch
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pading.layers.eight_bits import (
     Geometry,
@@ -24,9 +23,7 @@ from pading.layers.eight_bits import (
     convolve,
     convolve_onto,
     known_range,
-    multiply,
     pack_convolution,
-    pack_linear,
 )
 from pading.layers.kept import Kept
 
@@ -58,61 +55,6 @@ def packed_dtype(x: Tensor) -> torch.dtype | None:
     if dtype == torch.bfloat16:
         return dtype if torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
     return dtype if dtype == torch.float32 else None
-
-
-def short_softmax(weights: Tensor) -> Tensor:
-    """Over the last axis, which is short: PyTorch's own takes a CPU five times as long."""
-    if packed_dtype(weights) is None:
-        return weights.softmax(-1)
-    weights = weights.float()
-    shares = (weights - weights.amax(-1, keepdim=True)).exp_()
-    return shares.div_(shares.sum(-1, keepdim=True))
-
-
-class Linear(nn.Linear):
-    """``nn.Linear``, and a ReLU behind it in one."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs)
-        self._packed = Kept()
-
-    def forward(self, x: Tensor, *, relu: bool = False, then: "Linear | None" = None) -> Tensor:
-        """(..., inputs) to (..., outputs), through a ReLU where asked for.
-
-        Args:
-            x: numbers, or the codes that another one has made for this one.
-            relu: whether it is followed by one.
-            then: what the result is for alone; it may be codes for that.
-        """
-        given = known_range(self)
-        dtype = torch.get_autocast_dtype("cpu") if x.dtype == torch.uint8 else packed_dtype(x)
-        if dtype is None or self.weight.is_inference():
-            y = super().forward(x)
-            # Not in place: ``y`` is a view, whose gradient would be copied thrice.
-            return F.relu(y) if relu else y
-        after = "relu" if relu else "none"
-        if given is not None:
-            return self._product_of_codes(x, given, known_range(then) or dtype, after)
-
-        def pack() -> tuple[Tensor, Tensor]:
-            weight = self.weight.detach().to(dtype).contiguous()
-            bias = self.bias.detach().to(dtype)
-            return torch.ops.mkldnn._reorder_linear_weight(weight, None), bias
-
-        weight, bias = self._packed(pack, (dtype,), self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x.to(dtype), weight, bias, after, [], "")
-
-    def _product_of_codes(
-        self, x: Tensor, given: Range, to: Range | torch.dtype, after: str
-    ) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        codes = rows if x.dtype == torch.uint8 else given.codes(rows)
-
-        def pack() -> Weights8:
-            return pack_linear(self.weight.detach(), self.bias.detach(), len(rows))
-
-        weights = self._packed(pack, (given, len(rows)), self.weight, self.bias)
-        return multiply(codes, given, weights, to, after).unflatten(0, x.shape[:-1])
 
 
 class PackedConv2d(Conv2d):

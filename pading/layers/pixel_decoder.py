@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.layers.deformable_gathers import ms_deform_attn_gathers
-from pading.layers.packed import Linear, pack_convolutions, short_softmax
+from pading.layers.packed import pack_convolutions
+from pading.layers.packed_linear import Linear, short_softmax
 from pading.layers.positions import sine_positions
 
 
@@ -269,10 +270,11 @@ class PixelDecoder(nn.Module):
             "norm": s.NORM,
         }
 
-    def forward(self, features: Mapping[str, Tensor]) -> PixelFeatures:
+    def forward(self, features: Mapping[str, Tensor], *, project: bool = True) -> PixelFeatures:
         """
         Args:
             features: backbone maps (B, channels, h, w) by name.
+            project: whether the last convolution, ``self.mask_features``, makes the mask features.
         """
         maps = [
             project(features[name])
@@ -281,7 +283,8 @@ class PixelDecoder(nn.Module):
         maps = self.transformer(maps)
         lateral = self.adapter_1(features[self.finest])
         coarser = F.interpolate(maps[-1], lateral.shape[-2:], mode="bilinear", align_corners=False)
-        return PixelFeatures(self.mask_features(self.layer_1(lateral + coarser)), maps)
+        finest = self.layer_1(lateral + coarser)
+        return PixelFeatures(self.mask_features(finest) if project else finest, maps)
 
 
 def _projection(channels: int, dim: int) -> nn.Sequential:

@@ -5,14 +5,17 @@ Parameter names are the published ones, so that published checkpoints load.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pading.layers.attention import MultiheadAttention
+from pading.layers.packed import channels_last, packed_dtype
+from pading.layers.packed_linear import Linear, PackedAttention, PackedProduct, project
 from pading.layers.positions import sine_positions
+from pading.layers.query_masks import MaskFeatures, attention_mask, visible_pixels
 from pading.structures import QueryPredictions
 
 
@@ -21,7 +24,7 @@ class SelfAttentionLayer(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.self_attn = MultiheadAttention(dim, num_heads, dropout)
+        self.self_attn = PackedAttention(dim, num_heads, dropout)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -35,7 +38,7 @@ class CrossAttentionLayer(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.multihead_attn = MultiheadAttention(dim, num_heads, dropout)
+        self.multihead_attn = PackedAttention(dim, num_heads, dropout)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -52,21 +55,28 @@ class CrossAttentionLayer(nn.Module):
         )
         return self.norm(queries + self.dropout(attended))
 
+    def to_projected(
+        self, queries: Tensor, query_positions: Tensor, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> Tensor:
+        """Outside training, of pixels' keys and values that have been made for several layers."""
+        attended = self.multihead_attn.to_projected(queries + query_positions, keys, values, mask)
+        return self.norm(queries + attended)
+
 
 class FeedForwardLayer(nn.Module):
     """Two linear layers on each query."""
 
     def __init__(self, dim: int, ffn_dim: int, dropout: float) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(dim, ffn_dim)
-        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.linear1 = Linear(dim, ffn_dim)
+        self.linear2 = Linear(ffn_dim, dim)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         for linear in (self.linear1, self.linear2):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(self, queries: Tensor) -> Tensor:
-        hidden = self.dropout(F.relu(self.linear1(queries)))
+        hidden = self.dropout(self.linear1(queries, relu=True))
         return self.norm(queries + self.dropout(self.linear2(hidden)))
 
 
@@ -76,12 +86,12 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = layer(x, relu=True)
         return self.layers[-1](x)
 
 
@@ -128,6 +138,8 @@ class TransformerDecoder(nn.Module):
         self.query_feat = nn.Embedding(num_queries, dim)
         self.query_embed = nn.Embedding(num_queries, dim)
         self.level_embed = nn.Embedding(num_levels, dim)
+        # Of keys and values at each level, for all layers that look there.
+        self._products = [(PackedProduct(), PackedProduct()) for _ in range(num_levels)]
         self.class_embed = nn.Linear(dim, num_outputs)
         self.mask_embed = MLP([dim, dim, dim, mask_dim])
         self.mask_pooling = mask_pooling
@@ -151,18 +163,24 @@ class TransformerDecoder(nn.Module):
             "mask_pooling": s.MASK_POOLING,
         }
 
-    def forward(self, multi_scale: Sequence[Tensor], mask_features: Tensor) -> QueryPredictions:
+    def forward(
+        self,
+        multi_scale: Sequence[Tensor],
+        mask_features: Tensor,
+        projection: nn.Conv2d | None = None,
+    ) -> QueryPredictions:
         """
         Args:
             multi_scale: (B, C, h, w) maps, coarsest first.
             mask_features: (B, MASK_DIM, H/4, W/4).
+            projection: makes those, and has not yet: see :class:`MaskFeatures`.
         """
         pixels, positions = [], []
         for feature_map, embedding in zip(multi_scale, self.level_embed.weight, strict=True):
             channels, height, width = feature_map.shape[-3:]
-            encoding = sine_positions(height, width, channels, feature_map.device).flatten(1).T
+            encoding = sine_positions(height, width, channels, feature_map.device)
             pixels.append(feature_map.flatten(2).transpose(1, 2) + embedding)
-            positions.append(encoding.to(feature_map.dtype))
+            positions.append(encoding.flatten(1).T.to(feature_map.dtype).contiguous())
 
         batch = mask_features.shape[0]
         queries = self.query_feat.weight.expand(batch, -1, -1)
@@ -172,10 +190,11 @@ class TransformerDecoder(nn.Module):
         # made at the size at which they are asked for. With channels last this takes a CPU a
         # third of the time.
         with torch.no_grad():
-            finest = mask_features.contiguous(memory_format=torch.channels_last)
-            features = [
-                F.interpolate(finest, size, mode="bilinear", align_corners=False) for size in sizes
-            ]
+            nearby = MaskFeatures(channels_last(mask_features, mask_features.dtype), projection)
+            features = [nearby.resized(size) for size in sizes]
+        dtype = None if self.query_feat.weight.is_inference() else packed_dtype(mask_features)
+        projected = [] if dtype is None else self._projected(pixels, positions, dtype)
+        finest = MaskFeatures(mask_features, projection)
         embeddings, kernels, looked = [self.decoder_norm(queries)], [], []
         for i, (cross_attend, self_attend, feed_forward) in enumerate(
             zip(
@@ -187,34 +206,55 @@ class TransformerDecoder(nn.Module):
         ):
             level = i % self.num_levels
             kernels.append(self.mask_embed(embeddings[-1]))
-            looked.append(masks_of(kernels[-1].detach(), features[level]))
-            queries = cross_attend(
-                queries,
-                query_positions,
-                pixels[level],
-                positions[level],
-                visible_pixels(looked[-1]),
-            )
+            looked.append(features[level].masks(kernels[-1].detach()))
+            if dtype is None:
+                queries = cross_attend(
+                    queries,
+                    query_positions,
+                    pixels[level],
+                    positions[level],
+                    visible_pixels(looked[-1]),
+                )
+            else:
+                mask = attention_mask(looked[-1], dtype)
+                queries = cross_attend.to_projected(queries, query_positions, *projected[i], mask)
             queries = feed_forward(self_attend(queries, query_positions))
             embeddings.append(self.decoder_norm(queries))
         kernels.append(self.mask_embed(embeddings[-1]))
         if self.training:
             # All are supervised: in one product, of which the gradient is one, too.
-            masks = masks_of(torch.cat(kernels, 1), mask_features).chunk(len(kernels), 1)
-            maps = [mask_features] * len(kernels)
+            masks = finest.masks(torch.cat(kernels, 1)).chunk(len(kernels), 1)
+            maps = [finest] * len(kernels)
         else:
-            masks = (*looked, masks_of(kernels[-1], mask_features))
-            maps = [*(features[i % self.num_levels] for i in range(len(looked))), mask_features]
+            masks = (*looked, finest.masks(kernels[-1]))
+            maps = [*(features[i % self.num_levels] for i in range(len(looked))), finest]
         *auxiliary, last = (
             self.predictions(*parts) for parts in zip(embeddings, masks, maps, strict=True)
         )
         shown = mask_features if self.training else None
         return replace(last, auxiliary=auxiliary, features=shown)
 
-    def predictions(self, embeddings: Tensor, masks: Tensor, features: Tensor) -> QueryPredictions:
-        """Of queries with their embeddings (B, Q, C) and masks, logits (B, Q, h, w) of a map."""
+    def _projected(
+        self, pixels: Sequence[Tensor], positions: Sequence[Tensor], dtype: torch.dtype
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of every layer, in one product each of a level's pixels."""
+        attentions = [
+            layer.multihead_attn for layer in self.transformer_cross_attention_layers.children()
+        ]
+        made: list[Any] = [None] * len(attentions)
+        for level, (of_keys, of_values) in enumerate(self._products[: len(attentions)]):
+            here = slice(level, None, self.num_levels)
+            keys = project(of_keys, pixels[level] + positions[level], dtype, attentions[here], 1)
+            values = project(of_values, pixels[level], dtype, attentions[here], 2)
+            made[here] = zip(keys, values, strict=True)
+        return made
+
+    def predictions(
+        self, embeddings: Tensor, masks: Tensor, features: MaskFeatures
+    ) -> QueryPredictions:
+        """Of queries with their embeddings (B, Q, C) and masks, logits (B, Q, h, w) of features."""
         if self.mask_pooling:
-            pooled = self.pooled_embed(mask_means(features, masks.detach()))
+            pooled = self.pooled_embed(features.means(masks.detach()))
             embeddings = self.pooled_norm(embeddings + pooled)
         return QueryPredictions(self.class_embed(embeddings), masks, embeddings)
 
@@ -233,34 +273,3 @@ class TransformerDecoder(nn.Module):
                 means.append(weights @ of_image.flatten(1).T)
         pooled = torch.cat(means) if means else features.new_zeros(0, features.shape[1])
         return self.class_embed(self.pooled_norm(self.pooled_embed(pooled)))
-
-
-def mask_means(features: Tensor, masks: Tensor) -> Tensor:
-    """Mean features (B, Q, C) of the pixels in each query's mask, weighed by their chances.
-
-    Args:
-        features: (B, C, h, w).
-        masks: (B, Q, h, w) mask logits.
-    """
-    # Chances over their sum, also where all of them are too small for a number.
-    weights = F.logsigmoid(masks.flatten(2)).softmax(-1)
-    return weights @ features.flatten(2).transpose(1, 2)
-
-
-def masks_of(kernels: Tensor, mask_features: Tensor) -> Tensor:
-    """(B, Q, MASK_DIM) mask embeddings of queries to mask logits (B, Q, h, w)."""
-    return torch.einsum("bqc,bchw->bqhw", kernels, mask_features)
-
-
-@torch.no_grad()
-def visible_pixels(masks: Tensor) -> Tensor:
-    """Where each query may look: inside its mask, or everywhere where the mask is empty.
-
-    Args:
-        masks: (B, Q, h, w) mask logits, of the map to attend to.
-
-    Returns:
-        (B, Q, h * w) bool.
-    """
-    visible = masks.flatten(2) >= 0  # sigmoid >= 0.5
-    return visible | ~visible.any(-1, keepdim=True)

@@ -18,7 +18,7 @@ from pading.inference.instance import InstancePart
 from pading.inference.panoptic import PanopticPart
 from pading.inference.query_scores import class_scores
 from pading.inference.semantic import SemanticPart
-from pading.layers.packed import pack_convolutions
+from pading.layers.packed import pack_convolutions, packed_dtype
 from pading.layers.pixel_decoder import PixelDecoder
 from pading.layers.transformer_decoder import TransformerDecoder
 from pading.losses.set_criterion import SetCriterion
@@ -162,10 +162,11 @@ class Mask2Former(SegmentationModel):
             # In which convolutions and their gradients take less time: a twentieth of a step.
             images = images.contiguous(memory_format=torch.channels_last)
         features = self.backbone(images)
-        pixel_features = self.sem_seg_head["pixel_decoder"](features)
-        return self.sem_seg_head["predictor"](
-            pixel_features.multi_scale, pixel_features.mask_features
-        )
+        pixel_decoder: Any = self.sem_seg_head["pixel_decoder"]
+        apart = packed_dtype(images) is not None
+        pixels = pixel_decoder(features, project=not apart)
+        projection = pixel_decoder.mask_features if apart else None
+        return self.sem_seg_head["predictor"](pixels.multi_scale, pixels.mask_features, projection)
 
     def class_logits(self, predictions: QueryPredictions) -> Tensor:
         """(B, Q, outputs of the class head): what classifies the queries."""

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from pading.inference import bands
 from pading.inference.bands import Enlarged, make
 from pading.inference.instance import InstancePart
+from pading.inference.large_maps import large_zeros
 from pading.inference.panoptic import PanopticPart
 from pading.inference.semantic import SemanticPart, semantic_inference
 from tests.inference.queries_by_hand import THINGS, at_once
@@ -58,3 +59,14 @@ def test_results_of_bands_are_those_of_whole_masks(
     assert ours.pred_boxes.tensor.equal(theirs.pred_boxes.tensor)
     torch.testing.assert_close(ours.scores, theirs.scores)
     torch.testing.assert_close(semantic.result, semantic_inference(scores, masks))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+@pytest.mark.parametrize("side", [3, 3000])
+def test_memory_for_large_maps(dtype: torch.dtype, side: int) -> None:
+    made = large_zeros((2, side, side), torch.ones(1), dtype)
+    assert made.shape == (2, side, side)
+    assert made.dtype == dtype
+    assert not made.any()
+    made[1] = 1
+    assert made.flatten(1).float().mean(1).tolist() == [0, 1]

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from pading.errors import InputError
 from pading.layers.eight_bits import Range, check_eight_bits, eight_bits, watched
-from pading.layers.packed import Linear, PackedResNet, pack_convolutions
+from pading.layers.packed import PackedResNet, pack_convolutions
+from pading.layers.packed_linear import Linear
 from pading.layers.pixel_decoder import EncoderLayer
 from pading.layers.ranges import measured_ranges
 from tests.layers.test_packed import resnet

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pading.layers.packed import (
-    Linear,
     PackedBottleneck,
     PackedConv2d,
     pack_convolutions,
     packed_dtype,
     pytorchs_own_layers,
-    short_softmax,
 )
+from pading.layers.packed_linear import Linear, PackedAttention, product, short_softmax
 
 
 def frozen(channels: int, rng: torch.Generator) -> FrozenBatchNorm2d:
@@ -38,6 +37,25 @@ def both(module: nn.Module, x: Tensor, **how: bool) -> tuple[Tensor, Tensor]:
 def test_linear_layers(rng: torch.Generator, relu: bool) -> None:
     layer, x = Linear(24, 40), torch.randn(2, 7, 24, generator=rng)
     torch.testing.assert_close(*both(layer, x, relu=relu), rtol=1e-5, atol=1e-5)
+
+
+def test_attention(rng: torch.Generator) -> None:
+    attention = PackedAttention(16, 4)
+    query, key, value = (torch.randn(2, n, 16, generator=rng) for n in (3, 5, 5))
+    visible = torch.rand(2, 3, 5, generator=rng) < 0.5
+    visible[..., 0] = True
+    plain = attention(query, key, value, visible)
+    with torch.no_grad():
+        packed = attention(query, key, value, visible)
+        attention.in_proj_weight.mul_(2)
+        assert not torch.allclose(attention(query, key, value, visible), packed, atol=1e-3)
+    torch.testing.assert_close(packed, plain.detach(), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_wide_products(rng: torch.Generator) -> None:
+    a, b = torch.randn(3, 5, generator=rng), torch.randn(5, 700, generator=rng)
+    torch.testing.assert_close(product(a, b), a @ b, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["frozen", "group", "none"])

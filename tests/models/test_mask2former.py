@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from pading.errors import InputError
+from pading.layers.packed import pytorchs_own_layers
 from pading.layers.pixel_decoder import Levels, cell_centres
 from pading.layers.positions import sine_positions
-from pading.layers.transformer_decoder import mask_means, visible_pixels
+from pading.layers.query_masks import MaskFeatures, attention_mask, visible_pixels
 from pading.models.class_head import head_classes
 
 SEEN, UNSEEN, CLASSES = (0, 2, 4), (1, 3), 5
@@ -140,6 +141,7 @@ def test_queries_look_inside_their_masks() -> None:
     visible = visible_pixels(masks)
     # The first sees its corner; the second has an empty mask and sees everything.
     assert visible.tolist() == [[[True, False, False, False], [True] * 4]]
+    assert torch.equal(attention_mask(masks, torch.bfloat16) == 0, visible)
 
 
 def test_means_of_features_in_masks() -> None:
@@ -148,7 +150,7 @@ def test_means_of_features_in_masks() -> None:
     masks[0, 0, :, 1] = -100.0
     masks[0, 2] = -1000.0
     # The left column, everything, and nothing for certain.
-    assert mask_means(features, masks).tolist() == [[[1.0, 5.0], [1.5, 5.5], [1.5, 5.5]]]
+    assert MaskFeatures(features).means(masks).tolist() == [[[1.0, 5.0], [1.5, 5.5], [1.5, 5.5]]]
 
 
 def test_true_segments_are_told_by_what_is_in_them(
@@ -186,6 +188,22 @@ def test_masks_between_layers_are_small_outside_training(
         assert large.masks.shape[-2:] == mask_features.shape[-2:]
         resized = F.interpolate(large.masks, size, mode="bilinear", align_corners=False)
         assert torch.equal(visible_pixels(small.masks), visible_pixels(resized))
+
+
+@pytest.mark.parametrize("settings", [PUBLISHED, {}])
+def test_packed_weights_say_the_same(
+    make_model: Callable, make_batch: Callable, seed: int, settings: dict
+) -> None:
+    """Also where the last convolution is applied to queries, and keys are made of several layers'
+    weights at once."""
+    model = make_model("pretrain", {**settings, "MODEL.SEGMENTER.DECODER_LAYERS": 5}).eval()
+    batch = make_batch([0], [2])
+    with torch.no_grad():
+        found, _ = model.look(batch)
+        with pytorchs_own_layers():
+            wanted, _ = model.look(batch)
+    for name in ("logits", "masks", "embeddings"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-4)
 
 
 def test_sine_positions() -> None:
