@@ -1,6 +1,6 @@
 """Masks of queries, which are products with features of pixels, and where they let queries look."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,8 @@ class MaskFeatures(NamedTuple):
         """(B, Q, MASK_DIM) mask embeddings of queries to mask logits (B, Q, h, w)."""
         if self.projection is None:
             return torch.einsum("bqc,bchw->bqhw", kernels, self.map)
-        of_map = kernels @ self.projection.weight.flatten(1)
-        shift = kernels @ self.projection.bias
+        weight, bias = self._projecting()
+        of_map, shift = kernels @ weight, kernels @ bias
         rows = self.map.permute(0, 2, 3, 1).flatten(1, 2)  # as they lie with channels last
         masks = torch.baddbmm(shift[..., None], of_map, rows.mT)
         return masks.unflatten(-1, self.map.shape[-2:])
@@ -43,7 +43,12 @@ class MaskFeatures(NamedTuple):
         means = weights @ self.map.flatten(2).transpose(1, 2)
         if self.projection is None:
             return means
-        return F.linear(means, self.projection.weight.flatten(1), self.projection.bias)
+        return F.linear(means, *self._projecting())
+
+    def _projecting(self) -> tuple[Tensor, Tensor]:
+        """Weight (MASK_DIM, C) and bias of the projection."""
+        projection: Any = self.projection
+        return projection.weight.flatten(1), projection.bias
 
 
 @torch.no_grad()

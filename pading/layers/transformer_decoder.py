@@ -185,7 +185,7 @@ class TransformerDecoder(nn.Module):
         batch = mask_features.shape[0]
         queries = self.query_feat.weight.expand(batch, -1, -1)
         query_positions = self.query_embed.weight
-        sizes = [feature_map.shape[-2:] for feature_map in multi_scale]
+        sizes = [(m.shape[-2], m.shape[-1]) for m in multi_scale]
         # Masks are linear in the features, and so is resizing: those that say where to look are
         # made at the size at which they are asked for. With channels last this takes a CPU a
         # third of the time.
@@ -196,6 +196,7 @@ class TransformerDecoder(nn.Module):
         projected = [] if dtype is None else self._projected(pixels, positions, dtype)
         finest = MaskFeatures(mask_features, projection)
         embeddings, kernels, looked = [self.decoder_norm(queries)], [], []
+        cross_attend: Any  # with two ways to do so
         for i, (cross_attend, self_attend, feed_forward) in enumerate(
             zip(
                 self.transformer_cross_attention_layers,
@@ -238,9 +239,8 @@ class TransformerDecoder(nn.Module):
         self, pixels: Sequence[Tensor], positions: Sequence[Tensor], dtype: torch.dtype
     ) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of every layer, in one product each of a level's pixels."""
-        attentions = [
-            layer.multihead_attn for layer in self.transformer_cross_attention_layers.children()
-        ]
+        layers: Any = self.transformer_cross_attention_layers
+        attentions = [layer.multihead_attn for layer in layers]
         made: list[Any] = [None] * len(attentions)
         for level, (of_keys, of_values) in enumerate(self._products[: len(attentions)]):
             here = slice(level, None, self.num_levels)
