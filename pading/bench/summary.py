@@ -86,6 +86,25 @@ def summarise_cells(found: Sequence[tuple[Cell, Path]]) -> dict[str, dict[str, F
     }
 
 
+def by_fold(found: Sequence[tuple[Cell, Path]], label: str) -> list[list[str]]:
+    """A line per row: its name, and the mean over seeds of one figure on each fold.
+
+    Args:
+        found: as in :func:`summarise_cells`.
+        label: of the figure, such as "PQ unseen".
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    for cell, path in found:
+        value = figures_of(path).get(label)
+        if value is not None:
+            values.setdefault(cell.row.name, {}).setdefault(cell.fold, []).append(value)
+    folds = dict.fromkeys(cell.fold for cell, _ in found)
+    return [
+        [name, *(f"{np.mean(row[fold]):.1f}" if fold in row else "" for fold in folds)]
+        for name, row in values.items()
+    ]
+
+
 def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], cells: int) -> str:
     """Write results.json, table.md, table.tex and table.png; the Markdown's table.
 
@@ -104,7 +123,18 @@ def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], 
         for form in ("pipe", "latex_booktabs")
     )
     note = f"Per cent; means ± half of the 95 % interval. {len(found)} of {cells} cells."
-    _write(folder / "table.md", f"{markdown}\n\n{note}\n")
+    folds = list(dict.fromkeys(cell.fold for cell, _ in found))
+    parts = [markdown, note]
+    for label in labels if len(folds) > 1 else ():
+        lines = by_fold(found, label)
+        shown = ["", *folds]
+        parts += [
+            f"{label} by fold:",
+            tabulate(
+                lines, shown, tablefmt="pipe", disable_numparse=True, colalign=_aligned(shown)
+            ),
+        ]
+    _write(folder / "table.md", "\n\n".join(parts) + "\n")
     _write(folder / "table.tex", f"% {note}\n{latex}\n")
     content: dict[str, Any] = {
         "rows": {name: {k: asdict(f) for k, f in row.items()} for name, row in rows.items()},

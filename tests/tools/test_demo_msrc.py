@@ -58,9 +58,11 @@ def test_tables_and_pictures(
     more = ("--vectors", tmp_path / "theirs.npz", "--scenes", 1)
     run(demo_msrc.main, "--source", tmp_path / "authors", "--output", output, *more, *tiny)
     results = json.loads((output / "results.json").read_text())
-    for name in ("before_stage_2", "MiniLM", "theirs"):
+    for name in ("before_stage_2", "PADing_MiniLM", "PADing_theirs"):
         for task, figure in (("panoptic_seg", "pq"), ("sem_seg", "miou"), ("segm", "ap50")):
             assert figure in results[name][task]["unseen"]
+    for name in ("LSeg_MiniLM", "LSeg_theirs"):
+        assert "miou" in results[name]["unseen"]
     assert (output / "photographs.png").stat().st_size > 1000
     shown = capsys.readouterr().out
     assert "PQ" in shown and "AP50" in shown
