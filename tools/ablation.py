@@ -58,8 +58,9 @@ _SCENES = {
 }
 _FOLDERS = {UNSEEN_SCENES: ".", ALL_CLASSES_SCENES: "all_classes"}
 _LEARNS_FROM = {"real": UNSEEN_SCENES, "segmenter": ALL_CLASSES_SCENES}
-# Whatever is scored, and every other setting of a run's inference.
+# Whatever is scored; the dial would hide what a part does to seen classes and what to unseen ones.
 _SCORED = ("MODEL.INFERENCE.INSTANCE_ON", "True", "MODEL.INFERENCE.SEMANTIC_ON", "True")
+_SCORED += ("MODEL.INFERENCE.SEEN_BIAS", "0.0")
 
 
 def parse_args() -> argparse.Namespace:
