@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from demo import demo_parser, draw_scenes, only, predictions_of, run, scores_of, write_results
+from semantic_scenes import draw_scenes as draw_label_maps
 from semantic_scenes import random_vectors
 
 from pading.data.catalogue import DATASETS
@@ -101,11 +102,17 @@ def main() -> None:
             name: only(scores[task], figures) for name, scores in runs.items() if task in scores
         }
         print(f"\n{comparison_table(shown)}")
-    best = output / f"PADing_{Path(args.vectors).stem if args.vectors else 'MiniLM'}"
-    picture = output / "photographs.png"
+    words = Path(args.vectors).stem if args.vectors else "MiniLM"
+    best = output / f"PADing_{words}"
+    pictures = [output / "photographs.png"]
     title = "MSRC v2: sheep, dog, boat and mountain by their names alone"
-    draw_scenes(predictions_of(best, truth), truth, picture, args.scenes, title)
-    print(f"\nresults   {results}\npictures  {picture}\nmodel     {best / 'model_final.pth'}")
+    draw_scenes(predictions_of(best, truth), truth, pictures[0], args.scenes, title)
+    if not args.no_lseg:
+        trained = {"LSeg": output / f"LSeg_{words}" / "model_final.pth"}
+        pictures.append(output / "label_maps.png")
+        draw_label_maps(trained, labels, pictures[1], args.scenes, title)
+    print(f"\nresults   {results}\npictures  {', '.join(map(str, pictures))}")
+    print(f"model     {best / 'model_final.pth'}")
     print(f"finished in {minutes:.1f} minutes, of which PADing took {padings_minutes:.1f}")
 
 

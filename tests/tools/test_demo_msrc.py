@@ -63,6 +63,7 @@ def test_tables_and_pictures(
             assert figure in results[name][task]["unseen"]
     for name in ("LSeg_MiniLM", "LSeg_theirs"):
         assert "miou" in results[name]["unseen"]
-    assert (output / "photographs.png").stat().st_size > 1000
+    for picture in ("photographs.png", "label_maps.png"):
+        assert (output / picture).stat().st_size > 1000
     shown = capsys.readouterr().out
     assert "PQ" in shown and "AP50" in shown
