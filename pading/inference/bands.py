@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from pading.layers.resizing_matrices import interpolation
 
-_CPU_BAND = 2**21  # numbers in the masks of a band: 8 MB, which stay in the last cache
+_CPU_BAND = 2**20  # numbers in the masks of a band: 4 MB, which stay in the last cache
 
 
 class Band(NamedTuple):
