@@ -42,14 +42,15 @@ def pytorchs_own_layers() -> Iterator[None]:
 
 def packed_dtype(x: Tensor) -> torch.dtype | None:
     """The type to compute in with packed weights; None: PyTorch's own layers are called for."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return None  # first: a compiler cannot follow what comes next
     if (
         x.device.type != "cpu"
         or torch.is_grad_enabled()
         or _OWN.get()
         or not torch.backends.mkldnn.is_available()
+        or not x.numel()
     ):
-        return None
-    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or not x.numel():
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if dtype == torch.bfloat16:
@@ -207,7 +208,7 @@ class PackedResNet(ResNet):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         dtype = packed_dtype(x)
-        begins = known_range(self.stages[0][0].conv1)
+        begins = None if dtype is None else known_range(self.stages[0][0].conv1)
         if dtype is None or begins is None or self.num_classes is not None:
             return super().forward(x)
         x = self.stem(x)

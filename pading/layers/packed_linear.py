@@ -60,13 +60,13 @@ class Linear(nn.Linear):
             relu: whether it is followed by one.
             then: what the result is for alone; it may be codes for that.
         """
-        given = known_range(self)
         dtype = torch.get_autocast_dtype("cpu") if x.dtype == torch.uint8 else packed_dtype(x)
         if dtype is None or self.weight.is_inference():
             y = super().forward(x)
             # Not in place: ``y`` is a view, whose gradient would be copied thrice.
             return F.relu(y) if relu else y
         after = "relu" if relu else "none"
+        given = known_range(self)
         if given is not None:
             return self._product_of_codes(x, given, known_range(then) or dtype, after)
         of = (self.weight, self.bias)

@@ -192,7 +192,9 @@ class TransformerDecoder(nn.Module):
         with torch.no_grad():
             nearby = MaskFeatures(channels_last(mask_features, mask_features.dtype), projection)
             features = [nearby.resized(size) for size in sizes]
-        dtype = None if self.query_feat.weight.is_inference() else packed_dtype(mask_features)
+        dtype = packed_dtype(mask_features)
+        if dtype is not None and self.query_feat.weight.is_inference():
+            dtype = None
         projected = [] if dtype is None else self._projected(pixels, positions, dtype)
         finest = MaskFeatures(mask_features, projection)
         embeddings, kernels, looked = [self.decoder_norm(queries)], [], []
