@@ -23,7 +23,7 @@ from pading.errors import InputError
 from pading.evaluation.evaluator import RESULTS_FILE
 from pading.file_lock import has_lock
 from pading.models.pading.conversion import convert
-from pading.models.pading.embedding_store import content_checksum
+from pading.models.pading.embedding_store import HEADER, Header, content_checksum
 from pading.models.pading.source import asks_for_store
 from pading.models.registry import model_class
 from pading.projects.training import own_loggers
@@ -184,10 +184,14 @@ class Runs:
 
     def _store(self, before: Path, config: str, pairs: Sequence[str], cfg: CfgNode) -> Path:
         """The store of the stage before, of the first seed that asks: what rows and seeds share."""
-        made_of = [cfg.INPUT, cfg.MODEL.STORE, cfg.MODEL.SEGMENTER, list(cfg.DATASETS.TRAIN)]
+        solver = [cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.AMP]
+        made_of = [cfg.INPUT, cfg.MODEL.STORE, cfg.MODEL.SEGMENTER, *solver, cfg.DATASETS.TRAIN]
         path = before / f"store_{content_checksum(made_of)[:12]}"
         with _alone(path.with_suffix(".lock"), wait=True), own_loggers():
-            self.commands.store(["--config-file", config, "--output", str(path), *pairs])
+            # Seeds share it: whoever comes later goes on with that of who came first.
+            seed = Header.read(path).settings["SEED"] if (path / HEADER).is_file() else cfg.SEED
+            more = [*pairs, "SEED", str(seed)]
+            self.commands.store(["--config-file", config, "--output", str(path), *more])
         return path
 
 
