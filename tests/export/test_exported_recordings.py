@@ -34,8 +34,7 @@ def outputs_of_graph(
 
 
 @pytest.mark.slow
-# PADing's is R-50's as well: its segmenter, with another class head behind it.
-@pytest.mark.parametrize("name", ["mask2former_swin", PADING])
+@pytest.mark.parametrize("name", ["mask2former_resnet", "mask2former_swin", PADING])
 def test_queries(name: str, shared: Path, tmp_path: Path) -> None:
     recording = Recording(shared / "golden" / "model" / f"{name}.npz", tmp_path)
     images, _ = recording.model.preprocess(recording.batch)
