@@ -44,7 +44,8 @@ def draw_bars(
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{measure} (per cent)")
         axes.grid(axis="x", alpha=0.3)
-    panels[-1].legend(loc="lower right", fontsize=8)
+    entries = panels[-1].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=len(entries[1]), fontsize=8)
     figure.suptitle(title)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
