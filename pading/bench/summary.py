@@ -20,6 +20,9 @@ SHOWN = {"panoptic_seg": "PQ", "segm": "AP50", "sem_seg": "mIoU", "fold_seg": "m
 """Task -> what is shown of it."""
 _GROUPS = ("seen", "unseen", "harmonic")
 
+Values = dict[str, dict[str, dict[str, list[float]]]]
+"""Row -> what is shown -> fold -> values."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -69,39 +72,29 @@ def figure_of(values: Mapping[str, Sequence[float]]) -> Figure:
     return Figure(float(np.mean(means)), half, sum(map(len, values.values())))
 
 
-def summarise_cells(found: Sequence[tuple[Cell, Path]]) -> dict[str, dict[str, Figure]]:
-    """Row -> what is shown -> its figure.
+def by_row(found: Sequence[tuple[Cell, Mapping[str, float]]]) -> Values:
+    """Row -> what is shown -> fold -> its value with each seed.
 
     Args:
-        found: cells that are done, with their files of scores.
+        found: cells that are done, with what :func:`figures_of` says of them.
     """
-    values: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for cell, path in found:
+    values: Values = {}
+    for cell, figures in found:
         row = values.setdefault(cell.row.name, {})
-        for label, value in figures_of(path).items():
+        for label, value in figures.items():
             row.setdefault(label, {}).setdefault(cell.fold, []).append(value)
-    return {
-        row: {label: figure_of(by_fold) for label, by_fold in labels.items()}
-        for row, labels in values.items()
-    }
+    return values
 
 
-def by_fold(found: Sequence[tuple[Cell, Path]], label: str) -> list[list[str]]:
-    """A line per row: its name, and the mean over seeds of one figure on each fold.
-
-    Args:
-        found: as in :func:`summarise_cells`.
-        label: of the figure, such as "PQ unseen".
-    """
-    values: dict[str, dict[str, list[float]]] = {}
-    for cell, path in found:
-        value = figures_of(path).get(label)
-        if value is not None:
-            values.setdefault(cell.row.name, {}).setdefault(cell.fold, []).append(value)
-    folds = dict.fromkeys(cell.fold for cell, _ in found)
+def lines_by_fold(values: Values, label: str, folds: Sequence[str]) -> list[list[str]]:
+    """A line per row that has the figure: its name, and the mean over seeds on each fold."""
     return [
-        [name, *(f"{np.mean(row[fold]):.1f}" if fold in row else "" for fold in folds)]
+        [
+            name,
+            *(f"{np.mean(row[label][fold]):.1f}" if fold in row[label] else "" for fold in folds),
+        ]
         for name, row in values.items()
+        if label in row
     ]
 
 
@@ -111,10 +104,15 @@ def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], 
     Args:
         folder: gets them.
         title: of the picture.
-        found: as in :func:`summarise_cells`.
+        found: cells that are done, with their files of scores.
         cells: how many there will be.
     """
-    rows = summarise_cells(found)
+    figures = [figures_of(path) for _, path in found]
+    values = by_row([(cell, of_it) for (cell, _), of_it in zip(found, figures, strict=True)])
+    rows = {
+        name: {label: figure_of(folds) for label, folds in row.items()}
+        for name, row in values.items()
+    }
     labels = list(dict.fromkeys(label for row in rows.values() for label in row))
     table = [[name, *(str(row.get(label, "")) for label in labels)] for name, row in rows.items()]
     heads = ["", *labels]
@@ -126,7 +124,7 @@ def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], 
     folds = list(dict.fromkeys(cell.fold for cell, _ in found))
     parts = [markdown, note]
     for label in labels if len(folds) > 1 else ():
-        lines = by_fold(found, label)
+        lines = lines_by_fold(values, label, folds)
         shown = ["", *folds]
         parts += [
             f"{label} by fold:",
@@ -144,9 +142,9 @@ def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], 
                 "fold": cell.fold,
                 "seed": cell.seed,
                 "scores": str(path),
-                "figures": figures_of(path),
+                "figures": of_it,
             }
-            for cell, path in found
+            for (cell, path), of_it in zip(found, figures, strict=True)
         ],
     }
     write_json(folder / "results.json", without_nan(content), indent=1)
