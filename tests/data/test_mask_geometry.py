@@ -12,9 +12,9 @@ _SIZE = (40, 60)
 
 @pytest.fixture
 def box(seed: int) -> list[int]:
-    """Somewhere inside."""
+    """Somewhere inside, and far enough that its corners overlap it by less than a half."""
     generator = np.random.default_rng(seed)
-    return [*generator.integers(5, 15, 2).tolist(), *generator.integers(10, 20, 2).tolist()]
+    return [*generator.integers(10, 16, 2).tolist(), *generator.integers(10, 20, 2).tolist()]
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_residual_blocks(rng: torch.Generator) -> None:
         wanted = network(images)["res2"]
         with eight_bits(network, ranges):
             found = network(images)["res2"]
-    assert 1e-4 < apart(found, wanted) < 0.05
+    assert 1e-3 < apart(found, wanted) < 0.2
 
 
 def test_feed_forward_and_large_convolutions(rng: torch.Generator) -> None:
@@ -88,7 +88,7 @@ def test_feed_forward_and_large_convolutions(rng: torch.Generator) -> None:
         with eight_bits(layers, ranges):
             found = run(None)
     for ours, theirs in zip(found, wanted, strict=True):
-        assert 1e-4 < apart(ours, theirs) < 0.05
+        assert 1e-3 < apart(ours, theirs) < 0.1
 
 
 def test_what_cannot_be_computed() -> None:
