@@ -22,6 +22,7 @@ from script_processes import start_script
 
 from pading.data.catalogue import DATASETS, datasets_root
 from pading.data.spec import DatasetSpec
+from pading.engine.launch import signals_passed_on
 from pading.errors import exit_on_input_error
 from pading.evaluation.evaluator import RESULTS_FILE
 from pading.evaluation.groups import Scores
@@ -114,8 +115,9 @@ def run(script: Path, *arguments: object) -> None:
     """Run one of the project's scripts as a user would; stop with its exit status if it fails."""
     command = [str(script), *map(str, arguments)]
     print(f"\n$ {shlex.join(['python', *command])}", flush=True)
-    process = start_script(command)
-    process.join()
+    with signals_passed_on():
+        process = start_script(command)
+        process.join()
     if process.exitcode:
         sys.exit(process.exitcode)
 

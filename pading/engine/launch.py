@@ -90,7 +90,7 @@ def launch(main: Callable[..., None], args: argparse.Namespace, device: str, wor
         return
     url = _free_url(args.dist_url, args.num_machines)
     try:
-        with _signals_passed_on():
+        with signals_passed_on():
             if device == "cpu":
                 # Forked from a process that has imported everything, once.
                 multiprocessing.set_forkserver_preload([__name__, main.__module__])
@@ -219,7 +219,7 @@ def _free_url(url: str, machines: int) -> str:
 
 
 @contextmanager
-def _signals_passed_on() -> Iterator[None]:
+def signals_passed_on() -> Iterator[None]:
     """SIGTERM and SIGINT go to the processes that this one waits for."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
