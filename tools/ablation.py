@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.setup import check_weights
 from pading.errors import InputError, exit_on_input_error
 from pading.vocabulary.splits import load_split
-from research.ablation.ablation_report import summarise_runs, write_report
+from research.ablation.ablation_report import write_report
 from research.ablation.runs import (
     AblationWork,
     Runs,
@@ -171,11 +172,12 @@ def report(
     if found:
         ordered = [run for row in rows for run in found if run["row"] == row.name]
         command = shlex.join(["python", "tools/ablation.py", *sys.argv[1:]])
-        heading = "Ablation on Shapes" if args.config_file == _SHAPES else "Ablation"
-        write_report(ordered, args.output, heading, command, notes)
+        heading, picture = "Ablation", None
         if args.seen_classes:
-            path = args.output.with_name(f"{args.output.name}_curve.png")
-            draw_curve(summarise_runs(ordered), args.seen_classes, path)
+            heading = "Over the number of seen classes"
+            picture = partial(draw_curve, counts=args.seen_classes)
+        place = " on Shapes" if args.config_file == _SHAPES else ""
+        write_report(ordered, args.output, heading + place, command, notes, picture)
 
 
 def read_notes(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,12 @@ def draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 
 
 def write_report(
-    runs: Sequence[Mapping[str, Any]], path: Path, heading: str, command: str, notes: str = ""
+    runs: Sequence[Mapping[str, Any]],
+    path: Path,
+    heading: str,
+    command: str,
+    notes: str = "",
+    picture: Callable[[Mapping[str, Mapping[str, Any]], Path], None] | None = None,
 ) -> None:
     """Write ``path`` with the endings .md, .json and .png.
 
@@ -169,12 +174,13 @@ def write_report(
         heading: of the page.
         command: that writes the report.
         notes: Markdown to end the page with.
+        picture: draws the rows into a PNG; None: as :func:`draw` does.
     """
     rows, checkpoints = summarise_runs(runs), summarise_checkpoints(runs)
     several = len(checkpoints) > 1
     content = {"command": command, "rows": rows, "checkpoints": checkpoints, "runs": list(runs)}
     write_json(path.with_suffix(".json"), content, indent=1)
-    draw(rows, path.with_suffix(".png"))
+    (picture or draw)(rows, path.with_suffix(".png"))
     parts = [
         f"# {heading}",
         (_OF_SEVERAL.format(len(checkpoints)) if several else _OF_ONE) + _ALSO,

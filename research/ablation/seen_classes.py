@@ -19,13 +19,13 @@ def curve_rows(counts: Sequence[int]) -> list[Row]:
     ]
 
 
-def draw_curve(rows: Mapping[str, Mapping[str, Any]], counts: Sequence[int], path: Path) -> None:
+def draw_curve(rows: Mapping[str, Mapping[str, Any]], path: Path, counts: Sequence[int]) -> None:
     """PQ of unseen classes over the number of seen ones, with 95 % intervals.
 
     Args:
         rows: what :func:`summarise_runs` makes of the runs of :func:`curve_rows`.
-        counts: numbers of seen classes.
         path: of the PNG.
+        counts: numbers of seen classes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

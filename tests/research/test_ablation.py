@@ -202,7 +202,9 @@ def test_curve_over_seen_classes(
     run(tool.main, *command, "--output", output, "--seen-classes", 2, 5, "--", *tiny)
     names = [run["row"] for run in json.loads(output.with_suffix(".json").read_text())["runs"]]
     assert names == [f"{n} seen classes, {kind}" for n in (2, 5) for kind in GENERATORS]
-    with Image.open(tmp_path / "curve_curve.png") as picture:
+    assert "# Over the number of seen classes" in output.with_suffix(".md").read_text()
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.size == (660, 396)  # not bars
         assert len(picture.convert("RGB").getcolors(1 << 16)) > 10
 
 
