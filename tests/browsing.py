@@ -19,6 +19,7 @@ class BrowserPage:
 
     def __enter__(self) -> Any:
         page = self._context.new_page()
+        page.set_default_timeout(120_000)  # ms; a busy machine is no fault
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))

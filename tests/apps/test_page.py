@@ -61,7 +61,7 @@ def drawn(page: Any, act: Callable[[], Any]) -> None:
     """Act, and wait until the viewer shows what came of it."""
     page.evaluate("document.querySelector('.viewer')?.removeAttribute('data-drawn')")
     act()
-    page.wait_for_selector(".viewer[data-drawn]", timeout=60_000)
+    page.wait_for_selector(".viewer[data-drawn]")
 
 
 def upload(page: Any, path: Path) -> None:
@@ -80,7 +80,7 @@ def download(page: Any, button: str) -> Path:
 
 def refusal(page: Any, act: Callable[[], Any]) -> str:
     act()
-    page.wait_for_selector("#status [role=alert]", timeout=60_000)
+    page.wait_for_selector("#status [role=alert]")
     return page.locator("#status").inner_text()
 
 
