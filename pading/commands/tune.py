@@ -7,8 +7,8 @@ Which generator, rates and weights serve depends on data and class vectors. So s
 left out of stage 2 and pretended unseen; every setting learns without them, and is scored by how
 well it tells them and the others apart on images that it has not learned from. All settings are
 compared on one such pretence, the best quarter on others as well. MODEL.INFERENCE.SEEN_BIAS is
-chosen on the way. All happens on stored embeddings: those of MODEL.STORE.PATH, or of a store that
-is made first.
+chosen on the way, for panoptic and instance results; a model of label maps alone keeps its own. All
+happens on stored embeddings: those of MODEL.STORE.PATH, or of a store that is made first.
 
 --grid FILE.yaml says what to try, as keys that start with MODEL.GENERATOR, MODEL.ZERO_SHOT, SOLVER
 or MODEL.CLASS_VECTORS, each with a list of values:

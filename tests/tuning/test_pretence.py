@@ -143,3 +143,20 @@ def test_the_best_setting_comes_first_and_trainings_are_kept(
     assert len(asked) == 6, "what is done is not trained again"
     choose(configured, candidates, pretended, 1, known, run)
     assert len(asked) == 12, "another seed is another training"
+
+
+def test_label_maps_alone_keep_their_dial(configured: CfgNode, tmp_path: Path) -> None:
+    unsure = told([[2, 0, 2.1, 0], [0, 2, 2.1, 0], [0, 0, 5, 0], [0, 0, 0, 9]])
+    configured.defrost()
+    configured.MODEL.INFERENCE.SEEN_BIAS = 0.02
+    found = []
+    for panoptic in (True, False):
+        configured.MODEL.INFERENCE.PANOPTIC_ON = panoptic
+        configured.MODEL.INFERENCE.SEMANTIC_ON = True
+        known = tmp_path / "trainings.json"
+        rates = [{"SOLVER.GENERATOR_LR": 0.1}]
+        pretended = [pretence_of([0, 1, 2, 3])]
+        [trial] = choose(configured, rates, pretended, 0, known, lambda *_: unsure)
+        found.append(trial.bias)
+    assert found[0] < 0
+    assert found[1] == 0.02
