@@ -50,6 +50,11 @@ def test_a_range_leaves_out_the_outermost_numbers(rng: torch.Generator) -> None:
 
 
 def test_residual_blocks(rng: torch.Generator) -> None:
+    """A single random network may be twice as far away as the mean of several."""
+    assert 1e-3 < sum(residual_blocks_apart(rng) for _ in range(8)) / 8 < 0.065
+
+
+def residual_blocks_apart(rng: torch.Generator) -> float:
     network, images = resnet(rng), torch.randn(2, 3, 40, 56, generator=rng)
     network.stages[1][0] = type(network.stages[0][1])(32, 32, bottleneck_channels=8, norm="BN")
     network.stages = [stage[:1] for stage in network.stages[:1]]  # with a shortcut of its own
@@ -62,7 +67,7 @@ def test_residual_blocks(rng: torch.Generator) -> None:
         wanted = network(images)["res2"]
         with eight_bits(network, ranges):
             found = network(images)["res2"]
-    assert 1e-3 < apart(found, wanted) < 0.2
+    return apart(found, wanted)
 
 
 def test_feed_forward_and_large_convolutions(rng: torch.Generator) -> None:
