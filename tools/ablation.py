@@ -34,7 +34,7 @@ from pading.engine.interruption import Interrupted, Interruption
 from pading.engine.setup import check_weights
 from pading.errors import InputError, exit_on_input_error
 from pading.vocabulary.splits import load_split
-from research.ablation.ablation_report import write_report
+from research.ablation.ablation_report import draw, write_report
 from research.ablation.runs import (
     AblationWork,
     Runs,
@@ -172,7 +172,7 @@ def report(
     if found:
         ordered = [run for row in rows for run in found if run["row"] == row.name]
         command = shlex.join(["python", "tools/ablation.py", *sys.argv[1:]])
-        heading, picture = "Ablation", None
+        heading, picture = "Ablation", draw
         if args.seen_classes:
             heading = "Over the number of seen classes"
             picture = partial(draw_curve, counts=args.seen_classes)

@@ -114,7 +114,7 @@ def choose(
                 for pretence in part:
                     name = _name(cfgs[place], pretence, seed)
                     if name not in done:
-                        done[name] = _scores(cfgs[place], pretence, seed, run)
+                        done[name] = _scores(cfgs[place], pretence, seed, run, biases)
                         write_json(known, done)
                     found[place].append(done[name])
                     bar.update()
@@ -126,10 +126,13 @@ def choose(
 
 
 def _scores(
-    cfg: CfgNode, pretence: Pretence, seed: int, run: Callable[[CfgNode, Pretence, int], Any]
+    cfg: CfgNode,
+    pretence: Pretence,
+    seed: int,
+    run: Callable[[CfgNode, Pretence, int], Any],
+    biases: Sequence[float],
 ) -> Scores:
     """Seen, unseen and harmonic mean at each bias; of a training that diverges, none."""
-    biases = biases_of(cfg)
     try:
         return scores_of(cfg, run(cfg, pretence, seed), pretence, biases)
     except NonFiniteLossError as error:

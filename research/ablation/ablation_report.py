@@ -164,7 +164,7 @@ def write_report(
     heading: str,
     command: str,
     notes: str = "",
-    picture: Callable[[Mapping[str, Mapping[str, Any]], Path], None] | None = None,
+    picture: Callable[[Mapping[str, Mapping[str, Any]], Path], None] = draw,
 ) -> None:
     """Write ``path`` with the endings .md, .json and .png.
 
@@ -174,13 +174,13 @@ def write_report(
         heading: of the page.
         command: that writes the report.
         notes: Markdown to end the page with.
-        picture: draws the rows into a PNG; None: as :func:`draw` does.
+        picture: draws the rows into a PNG.
     """
     rows, checkpoints = summarise_runs(runs), summarise_checkpoints(runs)
     several = len(checkpoints) > 1
     content = {"command": command, "rows": rows, "checkpoints": checkpoints, "runs": list(runs)}
     write_json(path.with_suffix(".json"), content, indent=1)
-    (picture or draw)(rows, path.with_suffix(".png"))
+    picture(rows, path.with_suffix(".png"))
     parts = [
         f"# {heading}",
         (_OF_SEVERAL.format(len(checkpoints)) if several else _OF_ONE) + _ALSO,
