@@ -7,7 +7,8 @@
 Prepares MSRC v2, trains PADing's segmenter on 17 classes, and teaches it the other four (sheep,
 dog, boat, mountain) by their names: with the class vectors that come with pading (MiniLM), with
 those of --vectors, and with random ones (--control), of which nothing can be learned. Then trains
-LSeg with the same vectors. ZegCLIP needs CLIP's weights, so it is not part of it (docs/msrc.md).
+LSeg with the vectors of --vectors, else with MiniLM's. ZegCLIP needs CLIP's weights, so it is not
+part of it (docs/msrc.md).
 """
 
 import argparse
@@ -88,11 +89,12 @@ def main() -> None:
         run(*train, _CONFIGS / "PADing.yaml", "OUTPUT_DIR", folder, *stage2, *own_settings)
         runs[f"PADing {name}"] = scores_of(folder, truth)
     padings_minutes = (time.monotonic() - start) / 60
-    for name, path in {} if args.no_lseg else vectors.items():
-        folder = output / f"LSeg_{name}"
-        lseg = ("MODEL.CLASS_VECTORS", path, "OUTPUT_DIR", folder, "SEED", args.seed)
+    words = Path(args.vectors).stem if args.vectors else "MiniLM"
+    lseg_folder = output / f"LSeg_{words}"
+    if not args.no_lseg:
+        lseg = ("MODEL.CLASS_VECTORS", vectors[words], "OUTPUT_DIR", lseg_folder, "SEED", args.seed)
         run(*train, _CONFIGS / "LSeg.yaml", *lseg, "TEST.REPORT", True, *args.overrides)
-        runs[f"LSeg {name}"] = scores_of(folder, labels)
+        runs[f"LSeg {words}"] = scores_of(lseg_folder, labels)
 
     minutes = (time.monotonic() - start) / 60
     results = write_results(output / "results.json", runs, minutes)
@@ -102,13 +104,12 @@ def main() -> None:
             name: only(scores[task], figures) for name, scores in runs.items() if task in scores
         }
         print(f"\n{comparison_table(shown)}")
-    words = Path(args.vectors).stem if args.vectors else "MiniLM"
     best = output / f"PADing_{words}"
     pictures = [output / "photographs.png"]
     title = "MSRC v2: sheep, dog, boat and mountain by their names alone"
     draw_scenes(predictions_of(best, truth), truth, pictures[0], args.scenes, title)
     if not args.no_lseg:
-        trained = {"LSeg": output / f"LSeg_{words}" / "model_final.pth"}
+        trained = {"LSeg": lseg_folder / "model_final.pth"}
         pictures.append(output / "label_maps.png")
         draw_label_maps(trained, labels, pictures[1], args.scenes, title)
     print(f"\nresults   {results}\npictures  {', '.join(map(str, pictures))}")

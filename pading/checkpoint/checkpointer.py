@@ -92,6 +92,7 @@ class Checkpointer(DetectionCheckpointer):
     def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:
         try:
             if not checkpoint["matching_heuristics"]:
+                checkpoint = {**checkpoint, "model": self.model.adapted(checkpoint["model"])}
                 # Before Detectron2 takes out what has another shape.
                 check_fit(self.model, checkpoint["model"])
                 ours = self.model.published_names.to_ours(checkpoint["model"])

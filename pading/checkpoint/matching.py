@@ -40,6 +40,10 @@ class LoadsWhole(nn.Module):
         """
         return ""
 
+    def adapted(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A file's weights, changed where this model starts from other shapes; by default not."""
+        return weights
+
     def described(self) -> dict[str, Any]:
         """What a checkpoint says of the model beside its weights."""
         return {}

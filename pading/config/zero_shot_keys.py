@@ -8,6 +8,7 @@ from pading.config.key import (
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
+    TEXT,
     Key,
     list_of,
     one_of,
@@ -101,6 +102,14 @@ ZERO_SHOT_KEYS = (
         ANY,
         "Draw embeddings evenly over the classes, which takes a store, rather than by whole "
         "images.",
+    ),
+    Key(
+        "MODEL.ZERO_SHOT.BACKBONE_FEATURES",
+        [],
+        list_of(TEXT, 0),
+        "Outputs of the backbone whose means in a query's mask are put beside its embedding, to be "
+        "generated and classified with it; []: none, as published. With moments class by class "
+        "(MOMENT_CLASS_SHARE 1) and weights of ImageNet they tell unseen classes apart.",
     ),
     Key(
         "MODEL.ZERO_SHOT.MEMORY",

@@ -166,7 +166,15 @@ class Mask2Former(SegmentationModel):
         apart = packed_dtype(images) is not None
         pixels = pixel_decoder(features, project=not apart)
         projection = pixel_decoder.mask_features if apart else None
-        return self.sem_seg_head["predictor"](pixels.multi_scale, pixels.mask_features, projection)
+        predictor: Any = self.sem_seg_head["predictor"]
+        predictions = predictor(pixels.multi_scale, pixels.mask_features, projection)
+        return self.with_backbone(predictions, features)
+
+    def with_backbone(
+        self, predictions: QueryPredictions, features: Mapping[str, Tensor]
+    ) -> QueryPredictions:
+        """Queries with what maps (B, C, h, w) of the backbone add to them: here, nothing."""
+        return predictions
 
     def class_logits(self, predictions: QueryPredictions) -> Tensor:
         """(B, Q, outputs of the class head): what classifies the queries."""

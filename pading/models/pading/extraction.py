@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 # What decides which pixels the segmenter sees, and which query is matched to which segment.
 _INPUT_KEYS = ("AUGMENTATION", "IMAGE_SIZE", "MIN_SCALE", "MAX_SCALE", "FORMAT", "RANDOM_FLIP")
 _SEMANTIC_KEYS = ("BASE_SIZE", "CROP_SIZE", "MAX_CLASS_SHARE", "PHOTOMETRIC_DISTORTION")
+_MEANS = "MODEL.ZERO_SHOT.BACKBONE_FEATURES"
 _LOSS_KEYS = ("CLASS_WEIGHT", "MASK_WEIGHT", "DICE_WEIGHT", "NUM_POINTS")
 
 
@@ -78,10 +79,11 @@ class Extraction:
             data_sets=list(cfg.DATASETS.TRAIN),
             data=content_checksum([_content(entry, split) for entry in everything]),
             input={f"INPUT.{key}": _listed(cfg.INPUT[key]) for key in keys}
-            | {f"MODEL.SEGMENTER.LOSS.{key}": segmenter.LOSS[key] for key in _LOSS_KEYS},
+            | {f"MODEL.SEGMENTER.LOSS.{key}": segmenter.LOSS[key] for key in _LOSS_KEYS}
+            | {_MEANS: list(model.backbone_features)},
             settings=settings,
             images=len(self.entries),
-            width=segmenter.HIDDEN_DIM,
+            width=model.width,
         )
         self.mapper = SegmentationMapper(cfg, is_train=True)
 

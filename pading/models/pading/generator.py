@@ -5,6 +5,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pading.errors import InputError
 from pading.layers.attention import MultiheadAttention
 
 
@@ -101,10 +102,20 @@ class MLPGenerator(nn.Module):
         return self.linear2(hidden)
 
 
-def build_generator(cfg: CfgNode) -> nn.Module:
-    """The generator that MODEL.GENERATOR.NAME asks for."""
-    g, dim = cfg.MODEL.GENERATOR, cfg.MODEL.SEGMENTER.HIDDEN_DIM
+def build_generator(cfg: CfgNode, dim: int) -> nn.Module:
+    """The generator that MODEL.GENERATOR.NAME asks for, of embeddings (N, dim).
+
+    Raises:
+        InputError: heads that do not share them evenly.
+    """
+    g = cfg.MODEL.GENERATOR
     if g.NAME == "primitives":
+        if dim % g.NUM_HEADS:
+            raise InputError(
+                f"MODEL.GENERATOR.NUM_HEADS is {g.NUM_HEADS}, which does not divide the "
+                f"{dim} numbers of an embedding (MODEL.SEGMENTER.HIDDEN_DIM, and the channels of "
+                "MODEL.ZERO_SHOT.BACKBONE_FEATURES); give one that does"
+            )
         return PrimitiveGenerator(
             dim,
             num_primitives=g.NUM_PRIMITIVES,

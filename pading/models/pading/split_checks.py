@@ -57,10 +57,11 @@ def check_stage_two(cfg: CfgNode, split: ClassSplit) -> None:
             'MODEL.SEGMENTER.CLASSES must be "all" for MODEL.META_ARCHITECTURE PADing: '
             "tools/preprocess_pretrained_weight.py grows the class head of a stage-1 checkpoint"
         )
-    heads, width = cfg.MODEL.GENERATOR.NUM_HEADS, cfg.MODEL.SEGMENTER.HIDDEN_DIM
-    if cfg.MODEL.GENERATOR.NAME == "primitives" and width % heads:
+    given = cfg.MODEL.SEGMENTER.FEATURES
+    unknown = [name for name in cfg.MODEL.ZERO_SHOT.BACKBONE_FEATURES if name not in given]
+    if unknown:
         raise InputError(
-            f"MODEL.SEGMENTER.HIDDEN_DIM is {width}, which does not divide by "
-            f"MODEL.GENERATOR.NUM_HEADS, {heads}; give a multiple of it"
+            f"MODEL.ZERO_SHOT.BACKBONE_FEATURES has {unknown[0]!r}; take some of "
+            f"MODEL.SEGMENTER.FEATURES, {given}"
         )
     guiding_classes(split, cfg.MODEL.ZERO_SHOT.GENERATOR_CLASS_LOGITS)

@@ -4,7 +4,8 @@ The segmenter is frozen; a generator synthesises embeddings of unseen classes, a
 retrained on them and on real ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from pading.data.batches import Batches
 from pading.models.class_head import head_hint
 from pading.models.mask2former import Mask2Former
 from pading.models.other_vectors import vectors_hint
+from pading.models.pading.backbone_means import backbone_means, with_wide_classifier
 from pading.models.pading.disentanglement import Disentangler
 from pading.models.pading.generator import build_generator
 from pading.models.pading.memory import EmbeddingMemory
@@ -80,6 +82,7 @@ class PADing(Mask2Former):
         memory_size: int,
         kept_share: float,
         dim: int,
+        backbone_features: Sequence[str] = (),
         **segmenter: Any,
     ) -> None:
         """
@@ -92,6 +95,8 @@ class PADing(Mask2Former):
                 memory_size: as the keys of MODEL.ZERO_SHOT that are called so.
             kept_share: share of the unmatched queries that its training meets, in (0, 1].
             dim: width C of an embedding.
+            backbone_features: outputs of the backbone whose means in a query's mask are part of
+                it, behind what the decoder gives.
             segmenter: see :class:`Mask2Former`; its class head knows all classes.
         """
         super().__init__(class_vectors=class_vectors, **segmenter)
@@ -100,6 +105,8 @@ class PADing(Mask2Former):
         self.num_unseen_classes = num_unseen_classes
         self.num_per_unseen_class = num_per_unseen_class
         self.kept_share = kept_share
+        self.width = dim
+        self.backbone_features = tuple(backbone_features)
         self.set_groups()
         num_classes = self.split.num_classes
         self.classifier = nn.Linear(dim, num_classes + 1)
@@ -130,9 +137,11 @@ class PADing(Mask2Former):
     def from_config(
         cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
     ) -> dict[str, Any]:
-        z, dim = cfg.MODEL.ZERO_SHOT, cfg.MODEL.SEGMENTER.HIDDEN_DIM
-        return super().from_config(cfg, split, class_vectors) | {
-            "generator": build_generator(cfg),
+        z, parts = cfg.MODEL.ZERO_SHOT, super().from_config(cfg, split, class_vectors)
+        maps = parts["backbone"].output_shape()
+        dim = cfg.MODEL.SEGMENTER.HIDDEN_DIM + sum(maps[n].channels for n in z.BACKBONE_FEATURES)
+        return parts | {
+            "generator": build_generator(cfg, dim),
             "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if z.STRUCTURE_WEIGHT else None,
             "zero_shot_criterion": ZeroShotCriterion(cfg),
             "generator_class_logits": z.GENERATOR_CLASS_LOGITS,
@@ -142,6 +151,7 @@ class PADing(Mask2Former):
             "memory_size": z.MEMORY,
             "kept_share": kept_share(cfg),
             "dim": dim,
+            "backbone_features": z.BACKBONE_FEATURES,
         }
 
     @classmethod
@@ -190,6 +200,19 @@ class PADing(Mask2Former):
         self.backbone.eval()
         self.sem_seg_head.eval()
         return self
+
+    def adapted(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return with_wide_classifier(weights, self.published_names, self.width)
+
+    def with_backbone(
+        self, predictions: QueryPredictions, features: Mapping[str, Tensor]
+    ) -> QueryPredictions:
+        if not self.backbone_features:
+            return predictions
+        maps = [features[name] for name in self.backbone_features]
+        own = predictions.embeddings
+        means = backbone_means(maps, predictions.masks, own.shape[-1])
+        return replace(predictions, embeddings=torch.cat((own, means.to(own.dtype)), -1))
 
     def class_logits(self, predictions: QueryPredictions) -> Tensor:
         return self.classifier(predictions.embeddings)

@@ -192,6 +192,10 @@ def test_what_unseen_classes_there_are_is_no_part_of_the_checksum(
         ({"data_sets": ["coco"]}, r"another training set: \['coco'\] in its header"),
         ({"data": "0"}, "another training set of the same name"),
         ({"input": {"INPUT.AUGMENTATION": "none"}}, "setting INPUT.AUGMENTATION: 'none'"),
+        (
+            {"input": {"MODEL.ZERO_SHOT.BACKBONE_FEATURES": ["res4"]}},
+            r"setting MODEL.ZERO_SHOT.BACKBONE_FEATURES: \['res4'\] in its header, \[\] given",
+        ),
         ({"width": 3}, "another embedding width: 3 in its header, 32 given"),
     ],
 )

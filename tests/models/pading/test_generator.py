@@ -107,7 +107,7 @@ def config(*overrides: str):
 
 def test_configured_generators() -> None:
     primitives = ("MODEL.GENERATOR.NAME", "primitives", "MODEL.GENERATOR.NUM_PRIMITIVES", "9")
-    found = build_generator(config(*primitives))
+    found = build_generator(config(*primitives), 64)
     assert isinstance(found, PrimitiveGenerator)
     assert found.primitives.weight.shape == (9, 64)
-    assert isinstance(build_generator(config("MODEL.GENERATOR.NAME", "mlp")), MLPGenerator)
+    assert isinstance(build_generator(config("MODEL.GENERATOR.NAME", "mlp"), 64), MLPGenerator)
