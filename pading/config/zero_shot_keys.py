@@ -18,9 +18,16 @@ ZERO_SHOT_KEYS = (
     Key(
         "MODEL.GENERATOR.NAME",
         "primitives",
-        one_of("primitives", "mlp"),
-        '"primitives" (a transformer over learned primitives) or "mlp" (a plain two-layer '
-        "generator, the baseline).",
+        one_of("primitives", "mlp", "ridge"),
+        '"primitives" (a transformer over learned primitives), "mlp" (a plain two-layer '
+        'generator, the baseline) or "ridge" (ridge regression from class vectors to mean '
+        "embeddings, which has no rate; losses that train a generator do not apply).",
+    ),
+    Key(
+        "MODEL.GENERATOR.RIDGE",
+        0.1,
+        POSITIVE,
+        'Generator "ridge": its penalty, in mean squared lengths of centred class vectors.',
     ),
     Key("MODEL.GENERATOR.NUM_PRIMITIVES", 400, COUNT, "Number of learned primitives (M)."),
     Key(

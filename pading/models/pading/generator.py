@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from pading.errors import InputError
 from pading.layers.attention import MultiheadAttention
+from pading.models.pading.ridge_generator import RidgeGenerator
 
 
 class GeneratorLayer(nn.Module):
@@ -102,13 +103,17 @@ class MLPGenerator(nn.Module):
         return self.linear2(hidden)
 
 
-def build_generator(cfg: CfgNode, dim: int) -> nn.Module:
+def build_generator(cfg: CfgNode, dim: int, class_vectors: Tensor) -> nn.Module:
     """The generator that MODEL.GENERATOR.NAME asks for, of embeddings (N, dim).
+
+    It takes semantic tokens (N, dim), or class vectors (N, d) where it is no network.
 
     Raises:
         InputError: heads that do not share them evenly.
     """
     g = cfg.MODEL.GENERATOR
+    if g.NAME == "ridge":
+        return RidgeGenerator(class_vectors, dim, penalty=g.RIDGE, noise=g.NOISE)
     if g.NAME == "primitives":
         if dim % g.NUM_HEADS:
             raise InputError(

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pading.errors import InputError
 from pading.models.class_head import CLASS_HEAD
+from pading.models.pading.ridge_generator import RidgeGenerator
 from pading.models.pading.split_checks import check_unseen
 from pading.randomness import Stream, seed_everything
 from pading.vocabulary.splits import ClassSplit
@@ -29,6 +30,8 @@ _BY_CLASS = (
     *(CLASS_HEAD + name for name in ("weight", "bias")),
     *("classifier.weight", "classifier.bias", "memory.embeddings", "memory.counts"),
 )
+# And of a generator that learns by observing.
+_OBSERVED = tuple("generator." + name for name in ("vectors", "means", "counts"))
 # Retraining: steps of Adam, its rate, and synthetic embeddings of each unseen class in a step.
 _STEPS, _RATE, _SYNTHETIC = 400, 0.02, 8
 # Weight of a new class beside that of any other: with 1, two new classes took 0.4 to 1.8 PQ from
@@ -71,6 +74,8 @@ def with_classes(
     with_no_object = [*rows, model.split.num_classes]
     for name in _BY_CLASS:
         _replace(grown, name, _taken(present[name], with_no_object))
+    for name in _OBSERVED if isinstance(grown.generator, RidgeGenerator) else ():
+        _replace(grown, name, _taken(present[name], rows))
     grown.class_vectors = class_vectors.to(model.class_vectors)
     grown.set_rows()
     grown.set_groups()

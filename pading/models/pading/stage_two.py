@@ -24,6 +24,7 @@ from pading.models.pading.generator import build_generator
 from pading.models.pading.memory import EmbeddingMemory
 from pading.models.pading.new_classes import with_classes
 from pading.models.pading.pading_names import PADING_NAMES
+from pading.models.pading.ridge_generator import RidgeGenerator
 from pading.models.pading.source import (
     asks_for_store,
     check_source,
@@ -110,8 +111,12 @@ class PADing(Mask2Former):
         self.set_groups()
         num_classes = self.split.num_classes
         self.classifier = nn.Linear(dim, num_classes + 1)
-        self.semantic_projection = nn.Linear(class_vectors.shape[1], dim)
         self.generator = generator
+        # One that learns by observing takes the vectors themselves.
+        learns = not isinstance(generator, RidgeGenerator)
+        self.semantic_projection: nn.Module = nn.Identity()
+        if learns:
+            self.semantic_projection = nn.Linear(class_vectors.shape[1], dim)
         self.disentangler = disentangler
         self.memory = EmbeddingMemory(num_classes, memory_size, dim)
         self.zero_shot_criterion = zero_shot_criterion
@@ -138,11 +143,12 @@ class PADing(Mask2Former):
         cls, cfg: CfgNode, split: ClassSplit, class_vectors: Tensor | None = None
     ) -> dict[str, Any]:
         z, parts = cfg.MODEL.ZERO_SHOT, super().from_config(cfg, split, class_vectors)
+        structured = z.STRUCTURE_WEIGHT and cfg.MODEL.GENERATOR.NAME != "ridge"
         maps = parts["backbone"].output_shape()
         dim = cfg.MODEL.SEGMENTER.HIDDEN_DIM + sum(maps[n].channels for n in z.BACKBONE_FEATURES)
         return parts | {
-            "generator": build_generator(cfg, dim),
-            "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if z.STRUCTURE_WEIGHT else None,
+            "generator": build_generator(cfg, dim, class_vectors),
+            "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if structured else None,
             "zero_shot_criterion": ZeroShotCriterion(cfg),
             "generator_class_logits": z.GENERATOR_CLASS_LOGITS,
             "structure_source": z.STRUCTURE_SOURCE,
@@ -178,8 +184,11 @@ class PADing(Mask2Former):
         mine = {id(p) for p in classifier}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in mine]
         own = {"params": classifier, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
-        rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
-        return {"classifier": ParameterGroups([own]), "generator": ParameterGroups([rest], "ADAM")}
+        groups = {"classifier": ParameterGroups([own])}
+        if others:
+            rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
+            groups["generator"] = ParameterGroups([rest], "ADAM")
+        return groups
 
     def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
         if name == "semantic_projection.weight":
@@ -249,14 +258,20 @@ class PADing(Mask2Former):
         real, real_labels = embeddings[matched], labels[matched]
         drawn = torch.randperm(len(self.unseen), device=self.unseen.device)
         drawn = self.unseen[drawn[: self.num_unseen_classes]].repeat(self.num_per_unseen_class)
-        synthetic, unseen, added = self.synthetic(tokens, real_labels, self.unseen, drawn)
-        generator = self.generator_step(tokens, synthetic, unseen, real, real_labels)
+        generator = None
+        if isinstance(self.generator, RidgeGenerator):
+            self.generator.observe(real, real_labels)
+            (added,) = self.synthetic(tokens, drawn)
+        else:
+            synthetic, unseen, added = self.synthetic(tokens, real_labels, self.unseen, drawn)
+            generator = self.generator_step(tokens, synthetic, unseen, real, real_labels)
         classifier = self.classifier_step(embeddings, labels, added, drawn)
         classifier = classifier._replace(no_object_share=no_object_share)
         return self.zero_shot_criterion(generator, classifier)
 
     def semantic_tokens(self) -> Tensor:
-        """(K, C) the class vectors, projected to the width of an embedding."""
+        """(K, C) the class vectors, projected to the width of an embedding; or as they are, (K, d),
+        for a generator that is no network."""
         return self.semantic_projection(self.class_vectors)
 
     def synthetic(self, tokens: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:

@@ -84,11 +84,14 @@ class ZeroShotCriterion(nn.Module):
             "no_object_weight": z.NO_OBJECT_WEIGHT,
         }
 
-    def forward(self, generator: GeneratorStep, classifier: ClassifierStep) -> dict[str, Tensor]:
-        """Weighted losses by name."""
+    def forward(
+        self, generator: GeneratorStep | None, classifier: ClassifierStep
+    ) -> dict[str, Tensor]:
+        """Weighted losses by name; without a generator's step, of the classifier alone."""
         with torch.autocast(classifier.logits.device.type, enabled=False):
             losses = {"loss_classifier": self.classifier_loss(classifier)}
-            losses |= self.generator_losses(generator)
+            if generator is not None:
+                losses |= self.generator_losses(generator)
         return losses
 
     def generator_losses(self, step: GeneratorStep) -> dict[str, Tensor]:

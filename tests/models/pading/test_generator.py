@@ -11,6 +11,7 @@ from pading.models.pading.generator import MLPGenerator, PrimitiveGenerator, bui
 from tests.models.recordings import ROOT
 
 DIM, HEADS, FFN = 16, 4, 32
+VECTORS = torch.eye(5, 12)
 
 
 def primitives(**changes) -> PrimitiveGenerator:
@@ -107,7 +108,9 @@ def config(*overrides: str):
 
 def test_configured_generators() -> None:
     primitives = ("MODEL.GENERATOR.NAME", "primitives", "MODEL.GENERATOR.NUM_PRIMITIVES", "9")
-    found = build_generator(config(*primitives), 64)
+    found = build_generator(config(*primitives), 64, VECTORS)
     assert isinstance(found, PrimitiveGenerator)
     assert found.primitives.weight.shape == (9, 64)
-    assert isinstance(build_generator(config("MODEL.GENERATOR.NAME", "mlp"), 64), MLPGenerator)
+    assert isinstance(
+        build_generator(config("MODEL.GENERATOR.NAME", "mlp"), 64, VECTORS), MLPGenerator
+    )
