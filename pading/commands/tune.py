@@ -42,7 +42,7 @@ from pading.config import overridden
 from pading.engine.building import configured_model
 from pading.engine.setup import setup
 from pading.models.pading.source import check_storable, open_store
-from pading.tuning.choosing import GRID, choose, configured, read_grid, settings
+from pading.tuning.choosing import choose, configured, default_settings, read_grid, settings
 from pading.tuning.chosen import FOLDER, write_chosen, write_trials
 from pading.tuning.pretence import pretences
 
@@ -79,10 +79,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     start = time.monotonic()
     args = parse(arguments)
-    grid = read_grid(args.grid) if args.grid else GRID
+    grid = read_grid(args.grid) if args.grid else None
     cfg = setup(args)
     check_storable(cfg, args.config_file)
-    candidates = settings(grid)
+    candidates = settings(grid) if grid else default_settings()
     for setting in candidates:
         configured(cfg, setting)  # refuses what cannot be before anything is trained
     setup_logger(name="pading")

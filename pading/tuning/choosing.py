@@ -30,7 +30,8 @@ GRID: dict[str, tuple[Any, ...]] = {
     "SOLVER.GENERATOR_LR": (0.002, 0.0005),
     "MODEL.ZERO_SHOT.MOMENT_CLASS_SHARE": (0.0, 1.0),
 }
-"""What is tried where nobody says what to try."""
+"""What is tried where nobody says what to try, beside the generator that has no rate: see
+:func:`default_settings`."""
 BIASES = (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Values of the dial that are tried; see :func:`biases_of`."""
 BIAS_KEY = "MODEL.INFERENCE.SEEN_BIAS"
@@ -83,6 +84,11 @@ def read_grid(path: str | Path) -> dict[str, tuple[Any, ...]]:
 def settings(grid: Mapping[str, Sequence[Any]]) -> list[Setting]:
     """All combinations of a grid's values."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def default_settings() -> list[Setting]:
+    """What is tried where nobody says what to try."""
+    return [{"MODEL.GENERATOR.NAME": "ridge"}, *settings(GRID)]
 
 
 def choose(

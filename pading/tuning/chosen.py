@@ -50,12 +50,12 @@ def write_trials(folder: Path, trials: Sequence[Trial], pretended: Sequence[Sequ
         trials: best first.
         pretended: names of the classes that each pretence takes for unseen.
     """
-    keys = list(trials[0].setting)
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.setting))
     headers = [*(key.rpartition(".")[2] for key in keys), BIAS_KEY.rpartition(".")[2]]
     headers += ["seen", "unseen", "harmonic", "pretences"]
     rows = [
         [
-            *(str(trial.setting[key]) for key in keys),
+            *(str(trial.setting.get(key, "")) for key in keys),
             f"{trial.bias:g}",
             *(f"{figure:.1f}" for figure in (trial.seen, trial.unseen, trial.harmonic)),
             trial.pretences,

@@ -24,9 +24,9 @@ def test_a_choice_that_can_be_trained_and_is_made_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(pretence, "LEAST_IMAGES", 2)
-    grid = tmp_path / "grid.yaml"
-    grid.write_text(f"{GENERATOR}: [primitives, mlp]\nSOLVER.GENERATOR_LR: [0.002]\n")
-    options = (f"--grid={grid}", "--pretences=2", "--iterations=2")
+    few = {GENERATOR: ("primitives",), "SOLVER.GENERATOR_LR": (0.002,)}
+    monkeypatch.setattr(choosing, "GRID", few)  # beside the generator without a rate
+    options = ("--pretences=2", "--iterations=2")
     command = arguments("PADing", tmp_path / "run", *options, "MODEL.WEIGHTS", converted, *UNSCORED)
     run(tune.main, *command)
     folder = tmp_path / "run" / FOLDER
@@ -36,7 +36,9 @@ def test_a_choice_that_can_be_trained_and_is_made_once(
     best = record["trials"][0]
     assert best["pretences"] == 2
     table = (folder / "trials.md").read_text()
+    assert {trial["setting"][GENERATOR] for trial in record["trials"]} == {"primitives", "ridge"}
     assert f"| {best['setting'][GENERATOR]}" in table
+    assert "| 0.002" in table
     assert ", ".join(first) in table
     cfg = load_config(str(folder / "chosen.yaml"))
     assert best["setting"][GENERATOR] == cfg.MODEL.GENERATOR.NAME
@@ -50,6 +52,13 @@ def test_a_choice_that_can_be_trained_and_is_made_once(
     run(train_net.main, folder / "chosen.yaml")
     config = yaml.safe_load(read_weights(tmp_path / "run" / "model_final.pth")["config"])
     assert config["MODEL"]["GENERATOR"]["NAME"] == cfg.MODEL.GENERATOR.NAME
+
+
+def test_a_grid_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(f"{GENERATOR}: [mlp, ridge]\nSOLVER.BASE_LR: [0.1, 1]\n")
+    found = choosing.settings(choosing.read_grid(tmp_path / "grid.yaml"))
+    names, rates = zip(*(setting.values() for setting in found), strict=True)
+    assert (names, rates) == (("mlp", "mlp", "ridge", "ridge"), (0.1, 1, 0.1, 1))
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,7 @@ def test_classes_may_go_and_come(make_model: Callable, rng: torch.Generator, see
     model.zero_shot_losses(*batch_of(32, rng))
     old = model.split.classes
     kept = [0, 1, 3, 4]
-    split = ClassSplit(
-        "kitchen", (*(old[i] for i in kept), ClassInfo(9, "knife", True, True))
-    )
+    split = ClassSplit("kitchen", (*(old[i] for i in kept), ClassInfo(9, "knife", True, True)))
     vectors = torch.cat((model.class_vectors[kept], torch.randn(1, 12, generator=rng)))
     grown = model.with_classes(split, vectors, [*kept, None], seed)
     assert grown.generator.counts.tolist() == [2, 0, 0, 1, 0]
