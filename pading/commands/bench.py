@@ -15,12 +15,12 @@ The file says which rows there are, how each is trained, and on which folds and 
       plain generator:
         stages:
           - {config: msrc/pretrain, SEED: 1}
-          - {config: msrc/PADing, MODEL.GENERATOR.NAME: mlp}
+          - {config: msrc/plain}
       shuffled words:
         vectors: shuffled                  # or random; text where it is left out
         stages:
           - {config: msrc/pretrain, SEED: 1}
-          - {config: msrc/PADing, MODEL.GENERATOR.NAME: mlp}
+          - {config: msrc/plain}
       tuned:
         tune: true                         # pading tune chooses the last stage's settings
         stages:
