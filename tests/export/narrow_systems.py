@@ -25,6 +25,8 @@ TWO_LEVELS = {
     "MODEL.SEGMENTER.FEATURES": ["res3", "res4", "res5"],
 }
 QUERIES = {**NARROW, **CONVNET, **TWO_LEVELS}
+# What the backbone sees is classified with the queries.
+WIDE = {"MODEL.GENERATOR.NAME": "ridge", "MODEL.ZERO_SHOT.BACKBONE_FEATURES": ["res4", "res5"]}
 # Patches of 16 pixels: attention to all of a large image is quick.
 TOWER = ["embed_dim", 24, "width", 32, "layers", 3, "head_width", 16, "image_size", 64]
 ALL_TASKS = {
@@ -35,7 +37,7 @@ ALL_TASKS = {
 }
 SETTINGS = {
     "segmenter": (SHAPES.with_name("pretrain.yaml"), {**QUERIES, **ALL_TASKS}, 0),
-    "zero_shot": (SHAPES, {**QUERIES, **ALL_TASKS}, 20),
+    "zero_shot": (SHAPES, {**QUERIES, **WIDE, **ALL_TASKS}, 20),
     "pixel_text": (
         SEMANTIC / "LSeg.yaml",
         {**VIT, "MODEL.LSEG.CHANNELS": 8, "MODEL.INFERENCE.FLIP": True},

@@ -190,13 +190,20 @@ def test_masks_between_layers_are_small_outside_training(
         assert torch.equal(visible_pixels(small.masks), visible_pixels(resized))
 
 
-@pytest.mark.parametrize("settings", [PUBLISHED, {}])
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        ("pretrain", PUBLISHED),
+        ("pretrain", {}),
+        ("PADing", {"MODEL.ZERO_SHOT.BACKBONE_FEATURES": ["res3", "res4"]}),
+    ],
+)
 def test_packed_weights_say_the_same(
-    make_model: Callable, make_batch: Callable, seed: int, settings: dict
+    make_model: Callable, make_batch: Callable, seed: int, stage: str, settings: dict
 ) -> None:
     """Also where the last convolution is applied to queries, and keys are made of several layers'
     weights at once."""
-    model = make_model("pretrain", {**settings, "MODEL.SEGMENTER.DECODER_LAYERS": 5}).eval()
+    model = make_model(stage, {**settings, "MODEL.SEGMENTER.DECODER_LAYERS": 5}).eval()
     batch = make_batch([0], [2])
     with torch.no_grad():
         found, _ = model.look(batch)

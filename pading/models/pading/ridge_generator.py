@@ -37,7 +37,7 @@ class RidgeGenerator(nn.Module):
         """
         super().__init__()
         self.penalty, self.noise = penalty, noise
-        self.register_buffer("vectors", class_vectors.clone(), persistent=False)
+        self.register_buffer("vectors", class_vectors.clone())
         self.register_buffer("means", torch.zeros(len(class_vectors), dim))
         self.register_buffer("counts", torch.zeros(len(class_vectors), dtype=torch.int64))
         # The last real embeddings, less the means of their classes; a ring.

@@ -147,7 +147,7 @@ class PADing(Mask2Former):
         maps = parts["backbone"].output_shape()
         dim = cfg.MODEL.SEGMENTER.HIDDEN_DIM + sum(maps[n].channels for n in z.BACKBONE_FEATURES)
         return parts | {
-            "generator": build_generator(cfg, dim, class_vectors),
+            "generator": build_generator(cfg, dim, parts["class_vectors"]),
             "disentangler": Disentangler(dim, z.STRUCTURE_DROPOUT) if structured else None,
             "zero_shot_criterion": ZeroShotCriterion(cfg),
             "generator_class_logits": z.GENERATOR_CLASS_LOGITS,
