@@ -131,3 +131,9 @@ def build_generator(cfg: CfgNode, dim: int, class_vectors: Tensor) -> nn.Module:
             noise=g.NOISE,
         )
     return MLPGenerator(dim, hidden_dim=g.FFN_DIM, noise=g.NOISE, token_norm=g.TOKEN_NORM)
+
+
+def semantic_projection(generator: nn.Module, width: int, dim: int) -> nn.Module:
+    """What makes a generator's tokens (K, dim) of class vectors (K, width); one that learns by
+    observing takes the vectors themselves."""
+    return nn.Identity() if isinstance(generator, RidgeGenerator) else nn.Linear(width, dim)

@@ -4,8 +4,7 @@ The segmenter is frozen; a generator synthesises embeddings of unseen classes, a
 retrained on them and on real ones.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,11 +15,9 @@ from torch.nn import functional as F
 
 from pading.data.batches import Batches
 from pading.models.class_head import head_hint
-from pading.models.mask2former import Mask2Former
 from pading.models.other_vectors import vectors_hint
-from pading.models.pading.backbone_means import backbone_means, with_wide_classifier
 from pading.models.pading.disentanglement import Disentangler
-from pading.models.pading.generator import build_generator
+from pading.models.pading.generator import build_generator, semantic_projection
 from pading.models.pading.memory import EmbeddingMemory
 from pading.models.pading.new_classes import with_classes
 from pading.models.pading.pading_names import PADING_NAMES
@@ -34,6 +31,7 @@ from pading.models.pading.source import (
 )
 from pading.models.pading.split_checks import check_stage_two, guiding_classes
 from pading.models.pading.steps import ClassifierStep, GeneratorStep, StageTwoBatch, disentangled
+from pading.models.pading.wide_queries import WideQueries
 from pading.models.pading.zero_shot_criterion import ZeroShotCriterion
 from pading.models.parameter_groups import ParameterGroups
 from pading.structures import QueryPredictions
@@ -41,7 +39,7 @@ from pading.vocabulary.splits import ClassSplit
 
 
 @META_ARCH_REGISTRY.register()
-class PADing(Mask2Former):
+class PADing(WideQueries):
     """The segmenter, frozen, with a generator and a classifier of its own; wiring only."""
 
     uses_class_vectors = True
@@ -96,9 +94,8 @@ class PADing(Mask2Former):
                 memory_size: as the keys of MODEL.ZERO_SHOT that are called so.
             kept_share: share of the unmatched queries that its training meets, in (0, 1].
             dim: width C of an embedding.
-            backbone_features: outputs of the backbone whose means in a query's mask are part of
-                it, behind what the decoder gives.
-            segmenter: see :class:`Mask2Former`; its class head knows all classes.
+            backbone_features: outputs of the backbone that are part of it.
+            segmenter: see Mask2Former; its class head knows all classes.
         """
         super().__init__(class_vectors=class_vectors, **segmenter)
         self.both = structure_source == "both"
@@ -111,12 +108,8 @@ class PADing(Mask2Former):
         self.set_groups()
         num_classes = self.split.num_classes
         self.classifier = nn.Linear(dim, num_classes + 1)
+        self.semantic_projection = semantic_projection(generator, class_vectors.shape[1], dim)
         self.generator = generator
-        # One that learns by observing takes the vectors themselves.
-        learns = not isinstance(generator, RidgeGenerator)
-        self.semantic_projection: nn.Module = nn.Identity()
-        if learns:
-            self.semantic_projection = nn.Linear(class_vectors.shape[1], dim)
         self.disentangler = disentangler
         self.memory = EmbeddingMemory(num_classes, memory_size, dim)
         self.zero_shot_criterion = zero_shot_criterion
@@ -184,11 +177,9 @@ class PADing(Mask2Former):
         mine = {id(p) for p in classifier}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in mine]
         own = {"params": classifier, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+        rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
         groups = {"classifier": ParameterGroups([own])}
-        if others:
-            rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
-            groups["generator"] = ParameterGroups([rest], "ADAM")
-        return groups
+        return groups | ({"generator": ParameterGroups([rest], "ADAM")} if others else {})
 
     def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
         if name == "semantic_projection.weight":
@@ -210,33 +201,8 @@ class PADing(Mask2Former):
         self.sem_seg_head.eval()
         return self
 
-    def adapted(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        return with_wide_classifier(weights, self.published_names, self.width)
-
-    def with_backbone(
-        self, predictions: QueryPredictions, features: Mapping[str, Tensor]
-    ) -> QueryPredictions:
-        if not self.backbone_features:
-            return predictions
-        maps = [features[name] for name in self.backbone_features]
-        own = predictions.embeddings
-        means = backbone_means(maps, predictions.masks, own.shape[-1])
-        return replace(predictions, embeddings=torch.cat((own, means.to(own.dtype)), -1))
-
     def class_logits(self, predictions: QueryPredictions) -> Tensor:
         return self.classifier(predictions.embeddings)
-
-    @torch.no_grad()
-    def labelled_embeddings(self, batch: list[dict]) -> tuple[Tensor, Tensor]:
-        """What stage 2 learns from: embeddings of all queries and the classes of their segments.
-
-        Returns:
-            (B * Q, C) embeddings, and (B * Q,) int64 labels in [0, K], where K is no-object.
-        """
-        images, sizes = self.preprocess(batch)
-        predictions = self.segment(images)
-        labels = self.criterion.query_labels(predictions, self.targets(batch, sizes))
-        return predictions.embeddings.flatten(0, 1), labels.flatten()
 
     def training_losses(self, batch: StageTwoBatch) -> dict[str, Tensor]:
         return self.zero_shot_losses(*batch)
@@ -270,8 +236,7 @@ class PADing(Mask2Former):
         return self.zero_shot_criterion(generator, classifier)
 
     def semantic_tokens(self) -> Tensor:
-        """(K, C) the class vectors, projected to the width of an embedding; or as they are, (K, d),
-        for a generator that is no network."""
+        """(K, C) the class vectors, projected for the generator where that is a network."""
         return self.semantic_projection(self.class_vectors)
 
     def synthetic(self, tokens: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:
