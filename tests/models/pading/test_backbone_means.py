@@ -15,8 +15,8 @@ from pading.models.pading.conversion import convert
 from pading.models.pading.embedding_store import segmenter_checksum
 
 DIM, MAPS = 32, ["res3", "res4"]
-WIDE = {"MODEL.ZERO_SHOT.BACKBONE_FEATURES": MAPS, "MODEL.CONVNET.WIDTHS": [16, 24, 32, 40]}
-WIDTH = DIM + 32 + 40
+NARROW = {"MODEL.CONVNET.WIDTHS": [16, 24, 32, 40]}
+WIDE = {**NARROW, "MODEL.ZERO_SHOT.BACKBONE_FEATURES": MAPS}
 
 
 @pytest.fixture
@@ -70,21 +70,18 @@ def test_embeddings_begin_with_the_decoders(
     assert model.labelled_embeddings(batch)[0].shape == (2 * 8, width)
 
 
-def _saved(model: nn.Module, path: Path, **described: object) -> str:
-    torch.save({"model": model.state_dict(), **described}, path)
+def _saved(model: nn.Module, path: Path) -> str:
+    torch.save({"model": model.state_dict()}, path)
     return str(path)
 
 
 def test_converted_checkpoint_classifies_as_before(
     make_model: Callable, make_batch: Callable, tmp_path: Path, seed: int
 ) -> None:
-    first = make_model("pretrain", {"MODEL.CONVNET.WIDTHS": WIDE["MODEL.CONVNET.WIDTHS"]})
+    first = make_model("pretrain", NARROW)
     weights, _ = convert({"model": first.state_dict()}, first.split, "stage 1")
     torch.save({"model": weights}, tmp_path / "converted.pth")
-    narrow, wide = (
-        make_model("PADing", {"MODEL.CONVNET.WIDTHS": [16, 24, 32, 40]}),
-        make_model("PADing", WIDE),
-    )
+    narrow, wide = make_model("PADing", NARROW), make_model("PADing", WIDE)
     for model in (narrow, wide):
         Checkpointer(model).load(str(tmp_path / "converted.pth"))
     assert not wide.classifier.weight[:, DIM:].any()
@@ -114,7 +111,7 @@ def test_all_of_the_embedding_learns(
 def test_stage_two_of_the_decoders_alone_is_refused(
     make_model: Callable, tmp_path: Path, seed: int
 ) -> None:
-    narrow = make_model("PADing", {"MODEL.CONVNET.WIDTHS": WIDE["MODEL.CONVNET.WIDTHS"]})
+    narrow = make_model("PADing", NARROW)
     path = _saved(narrow, tmp_path / "model_final.pth")
     with pytest.raises(InputError, match=r"classifier\.weight"):
         Checkpointer(make_model("PADing", WIDE)).load(path)
