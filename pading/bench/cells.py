@@ -186,6 +186,7 @@ class Runs:
         """The store of the stage before, of the first seed that asks: what rows and seeds share."""
         solver = [cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.AMP]
         made_of = [cfg.INPUT, cfg.MODEL.STORE, cfg.MODEL.SEGMENTER, *solver, cfg.DATASETS.TRAIN]
+        made_of.append(cfg.MODEL.ZERO_SHOT.BACKBONE_FEATURES)
         path = before / f"store_{content_checksum(made_of)[:12]}"
         with _alone(path.with_suffix(".lock"), wait=True), own_loggers():
             # Seeds share it: whoever comes later goes on with that of who came first.
