@@ -77,7 +77,12 @@ _ZSL, _GEN = "MODEL.ZERO_SHOT.", "MODEL.GENERATOR."
 _NO_STRUCTURE = {_ZSL + "STRUCTURE_WEIGHT": 0.0}
 _GUIDANCE, _SHARE = _ZSL + "GENERATOR_CLASS_WEIGHT", _ZSL + "MOMENT_CLASS_SHARE"
 _PRIMITIVES = {_GEN + "NAME": "primitives"}
-GENERATORS: dict[str, dict[str, Any]] = {"plain": {_GEN + "NAME": "mlp"}, "primitives": _PRIMITIVES}
+_RIDGE = {_GEN + "NAME": "ridge"}
+GENERATORS: dict[str, dict[str, Any]] = {
+    "plain": {_GEN + "NAME": "mlp"},
+    "primitives": _PRIMITIVES,
+    "ridge": _RIDGE,
+}
 """What a row sets for a generator."""
 # As the paper.yaml beside the configuration, but for its rate and for what is disentangled.
 _PUBLISHED = {
@@ -105,6 +110,12 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("primitives + both, rate 0.0005", {**_PRIMITIVES, "SOLVER.GENERATOR_LR": 0.0005}),
     *(Row(f"{n} primitives", {**_PRIMITIVES, _GEN + "NUM_PRIMITIVES": n}) for n in (10, 400)),
+    Row("ridge regression", _RIDGE),
+    *(Row(f"ridge regression, penalty {p}", {**_RIDGE, _GEN + "RIDGE": p}) for p in (0.01, 1.0)),
+    Row("ridge regression, means alone", {**_RIDGE, _GEN + "NOISE": False}),
+    Row("ridge regression, unseen classes weigh 1", {**_RIDGE, _ZSL + "UNSEEN_WEIGHT": 1.0}),
+    Row("ridge regression, random vectors", _RIDGE, vectors="random"),
+    Row("ridge regression, shuffled vectors", _RIDGE, vectors="shuffled"),
     Row("generator noise off", {_GEN + "NOISE": False}),
     *(
         Row(f"classifier guides with weight {w}{' (published)' * (w == 0.001)}", {_GUIDANCE: w})

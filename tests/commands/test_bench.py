@@ -19,9 +19,10 @@ from tests.runs import TINY, run
 def plan_file(folder: Path) -> Path:
     first = {"config": "shapes/pretrain", "SOLVER.MAX_ITER": 1, "DATASETS.TEST": [], "SEED": 1}
     second = {"config": "shapes/PADing"}
+    wide = {"MODEL.ZERO_SHOT.BACKBONE_FEATURES": ["res5"]}
     rows = {
         "words": {"stages": [first, second]},
-        "shuffled": {"vectors": "shuffled", "stages": [first, {**second, "SEED": 1}]},
+        "shuffled": {"vectors": "shuffled", "stages": [first, {**second, "SEED": 1, **wide}]},
         "tuned": {"tune": True, "stages": [first, {**second, "SEED": 1}]},
     }
     path = folder / "plan.yaml"
@@ -42,7 +43,8 @@ def test_a_table_of_cells_that_run_once(
     names = sorted(path.name.partition("_")[0] for path in (output / "runs").glob("*/"))
     assert names.count("pretrain") == 1, "all rows begin alike"
     assert names.count("PADing") == 4, "one of each row, and another seed of the first"
-    assert len([*output.glob("runs/pretrain_*/store_*/header.json")]) == 1, "seeds share it"
+    stores = [*output.glob("runs/pretrain_*/store_*/header.json")]
+    assert len(stores) == 2, "seeds share it, what looks at the backbone does not"
     assert len([*output.glob("runs/PADing_*/tuning/chosen.yaml")]) == 1
     content = json.loads((output / "results.json").read_text())
     found: dict[str, list[float]] = {}
