@@ -111,11 +111,11 @@ ROWS: tuple[Row, ...] = (
     Row("primitives + both, rate 0.0005", {**_PRIMITIVES, "SOLVER.GENERATOR_LR": 0.0005}),
     *(Row(f"{n} primitives", {**_PRIMITIVES, _GEN + "NUM_PRIMITIVES": n}) for n in (10, 400)),
     Row("ridge regression", _RIDGE),
-    *(Row(f"ridge regression, penalty {p}", {**_RIDGE, _GEN + "RIDGE": p}) for p in (0.01, 1.0)),
-    Row("ridge regression, means alone", {**_RIDGE, _GEN + "NOISE": False}),
-    Row("ridge regression, unseen classes weigh 1", {**_RIDGE, _ZSL + "UNSEEN_WEIGHT": 1.0}),
-    Row("ridge regression, random vectors", _RIDGE, vectors="random"),
-    Row("ridge regression, shuffled vectors", _RIDGE, vectors="shuffled"),
+    *(Row(f"ridge: penalty {p}", {**_RIDGE, _GEN + "RIDGE": p}) for p in (0.01, 1.0)),
+    Row("ridge: means alone", {**_RIDGE, _GEN + "NOISE": False}),
+    Row("ridge: unseen classes weigh 1", {**_RIDGE, _ZSL + "UNSEEN_WEIGHT": 1.0}),
+    Row("ridge: random vectors", _RIDGE, vectors="random"),
+    Row("ridge: shuffled vectors", _RIDGE, vectors="shuffled"),
     Row("generator noise off", {_GEN + "NOISE": False}),
     *(
         Row(f"classifier guides with weight {w}{' (published)' * (w == 0.001)}", {_GUIDANCE: w})
