@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="N",
-        help="in place of the rows, a curve: stage 2 of every generator with N seen classes",
+        help="in place of the rows, a curve: stage 2 of both generators with N seen classes",
     )
     parser.add_argument("--seeds", type=int, default=5, help="stage-2 seeds for each checkpoint")
     parser.add_argument(
