@@ -19,7 +19,7 @@ from tests.runs import TINY, run
 def plan_file(folder: Path) -> Path:
     first = {"config": "shapes/pretrain", "SOLVER.MAX_ITER": 1, "DATASETS.TEST": [], "SEED": 1}
     second = {"config": "shapes/PADing"}
-    wide = {"MODEL.ZERO_SHOT.BACKBONE_FEATURES": ["res5"]}
+    wide = {"MODEL.ZERO_SHOT.BACKBONE_FEATURES": ["res4"]}
     rows = {
         "words": {"stages": [first, second]},
         "shuffled": {"vectors": "shuffled", "stages": [first, {**second, "SEED": 1, **wide}]},
