@@ -13,7 +13,7 @@ from pading.files import field
 
 TEXT = "text"
 _KEYS = {"rows", "folds", "seeds", "settings"}
-_ROW_KEYS = {"stages", "vectors", "tune"}
+_ROW_KEYS = {"stages", "vectors", "tune", "seeds"}
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,14 @@ class Row:
         stages: trained one on the other.
         vectors: "text" (as configured), or one of CONTROLS.
         tune: whether the last stage's settings are chosen by ``pading tune``.
+        seeds: its own; none: those of the plan.
     """
 
     name: str
     stages: tuple[Stage, ...]
     vectors: str = TEXT
     tune: bool = False
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Plan:
     Args:
         rows: the table's.
         folds: name -> settings of every stage; one without a name where there are none.
-        seeds: of every fold.
+        seeds: of every fold, in rows that have none of their own.
     """
 
     rows: tuple[Row, ...]
@@ -81,10 +83,10 @@ class Plan:
 
     def cells(self) -> Iterator[Cell]:
         """Seeds are the outer loop, so that what is there at any time is balanced."""
-        for seed, (fold, settings), row in itertools.product(
-            self.seeds, self.folds.items(), self.rows
-        ):
-            yield Cell(row, fold, settings, seed)
+        seeds = dict.fromkeys(itertools.chain(self.seeds, *(row.seeds for row in self.rows)))
+        for seed, (fold, settings), row in itertools.product(seeds, self.folds.items(), self.rows):
+            if seed in (row.seeds or self.seeds):
+                yield Cell(row, fold, settings, seed)
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -105,10 +107,10 @@ def read_plan(path: str | Path) -> Plan:
     plan = Plan(
         tuple(_row(name, row, where) for name, row in field(content, "rows", dict, where).items()),
         {str(f): {**common, **_settings(folds, f, f"{where}: folds")} for f in folds},
-        tuple(field({"seed": s}, "seed", int, where) for s in content.get("seeds", [1])),
+        _seeds(content, where, (1,)),
     )
-    if not (plan.rows and plan.folds and plan.seeds):
-        raise InputError(f"{path}: it has no cell; give rows, and no empty seeds or folds")
+    if not (plan.rows and plan.folds):
+        raise InputError(f"{path}: it has no cell; give rows, and no empty folds")
     for cell in plan.cells():
         cfgs = [load_config(stage.config, cell.pairs(stage)) for stage in cell.row.stages]
         if len(cfgs[-1].DATASETS.TEST) != 1:
@@ -129,7 +131,17 @@ def _row(name: Any, content: Any, where: str) -> Row:
     if vectors not in (TEXT, *CONTROLS):
         raise InputError(f"{where}: vectors {vectors!r}; take {TEXT} or {', '.join(CONTROLS)}")
     tune = field(content, "tune", bool, where) if "tune" in content else False
-    return Row(str(name), tuple(_stage(stage, where) for stage in stages), vectors, tune)
+    stages_read = tuple(_stage(stage, where) for stage in stages)
+    return Row(str(name), stages_read, vectors, tune, _seeds(content, where, ()))
+
+
+def _seeds(content: Any, where: str, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+    if "seeds" not in content:
+        return otherwise
+    seeds = field(content, "seeds", list, where)
+    if not seeds:
+        raise InputError(f"{where}: 'seeds' is empty; name some, or leave it out")
+    return tuple(field({"seed": seed}, "seed", int, where) for seed in seeds)
 
 
 def _stage(content: Any, where: str) -> Stage:

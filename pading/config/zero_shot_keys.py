@@ -29,6 +29,13 @@ ZERO_SHOT_KEYS = (
         POSITIVE,
         'Generator "ridge": its penalty, in mean squared lengths of centred class vectors.',
     ),
+    Key(
+        "MODEL.GENERATOR.RIDGE_ERROR",
+        1.0,
+        NOT_NEGATIVE,
+        "How far its embeddings stray with the error of the regression, beside its errors on seen "
+        "classes that it leaves out in turn; 0: not at all.",
+    ),
     Key("MODEL.GENERATOR.NUM_PRIMITIVES", 400, COUNT, "Number of learned primitives (M)."),
     Key(
         "MODEL.GENERATOR.NUM_LAYERS",

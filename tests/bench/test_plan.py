@@ -42,12 +42,25 @@ rows:
     assert pairs[1::2] == ["3", "9", "0.5"], "seed, the stage's own iterations, the rate of all"
 
 
+def test_a_row_may_have_seeds_of_its_own(tmp_path: Path) -> None:
+    text = """
+seeds: [3, 4]
+rows:
+  a: {stages: [{config: shapes/PADing}]}
+  b: {seeds: [4, 1], stages: [{config: shapes/PADing}]}
+"""
+    cells = read_plan(written(tmp_path, text)).cells()
+    assert [str(cell) for cell in cells] == ["a, seed 3", "a, seed 4", "b, seed 4", "b, seed 1"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("seeds: [1]", "'rows' .* is missing"),
         (f"{ROWS}\nseed: [1]", "unknown 'seed'; take folds, rows, seeds, settings"),
-        (f"{ROWS}\nseeds: []", "it has no cell"),
+        (f"{ROWS}\nseeds: []", "'seeds' is empty"),
+        ("rows: {a: {seeds: [], stages: [{config: shapes/PADing}]}}", "rows: a: 'seeds' is empty"),
+        (f"{ROWS}\nfolds: {{}}", "it has no cell"),
         (f"{ROWS}\nseeds: [one]", "'seed' must be int"),
         (f"{ROWS}\nsettings: [1]", "settings must be configuration keys"),
         ("rows: {a: {stages: []}}", "rows: a: 'stages' is empty"),

@@ -113,7 +113,9 @@ def build_generator(cfg: CfgNode, dim: int, class_vectors: Tensor) -> nn.Module:
     """
     g = cfg.MODEL.GENERATOR
     if g.NAME == "ridge":
-        return RidgeGenerator(class_vectors, dim, penalty=g.RIDGE, noise=g.NOISE)
+        return RidgeGenerator(
+            class_vectors, dim, penalty=g.RIDGE, noise=g.NOISE, error=g.RIDGE_ERROR
+        )
     if g.NAME == "primitives":
         if dim % g.NUM_HEADS:
             raise InputError(

@@ -21,10 +21,11 @@ K, D, C = 9, 6, 5
 
 
 def observed(
-    rng: torch.Generator, penalty: float = 0.3, noise: bool = False
+    rng: torch.Generator, noise: bool = False, error: float = 0.0
 ) -> tuple[RidgeGenerator, torch.Tensor, torch.Tensor]:
     """A generator that has met all classes but the last two, in batches; and what it met."""
-    ridge = RidgeGenerator(torch.randn(K, D, generator=rng), C, penalty=penalty, noise=noise)
+    vectors = torch.randn(K, D, generator=rng)
+    ridge = RidgeGenerator(vectors, C, penalty=0.3, noise=noise, error=error)
     labels = torch.arange(K - 2).repeat(30)[torch.randperm(30 * (K - 2), generator=rng)]
     embeddings = torch.randn(len(labels), C, generator=rng) + labels[:, None]
     for rows in torch.arange(len(labels)).split(11):
@@ -46,9 +47,8 @@ def test_centres_equal_the_primal_solution(rng: torch.Generator, seed: int) -> N
         known.T @ known + penalty * np.eye(D), known.T @ (means - means.mean(0))
     )
     wanted = (vectors - vectors[: K - 2].mean(0)) @ weights + means.mean(0)
-    found = ridge.centres(ridge.vectors)
-    torch.testing.assert_close(found.double(), torch.from_numpy(wanted), rtol=1e-4, atol=1e-4)
-    assert torch.equal(ridge(ridge.vectors), found)  # without noise
+    found = ridge(ridge.vectors).double()
+    torch.testing.assert_close(found, torch.from_numpy(wanted), rtol=1e-4, atol=1e-4)
 
 
 def test_a_linear_world_is_learned(rng: torch.Generator, seed: int) -> None:
@@ -59,10 +59,17 @@ def test_a_linear_world_is_learned(rng: torch.Generator, seed: int) -> None:
     torch.testing.assert_close(ridge(ridge.vectors), ridge.vectors @ world, rtol=1e-2, atol=1e-2)
 
 
+def added_noise(ridge: RidgeGenerator, count: int) -> torch.Tensor:
+    """(count, C) what is around the mean of the last class."""
+    vectors = ridge.vectors[-1:].expand(count, -1)
+    found = ridge(vectors)
+    ridge.noise = False
+    return found - ridge(vectors)
+
+
 def test_noise_is_that_of_real_embeddings(rng: torch.Generator, seed: int) -> None:
     ridge, embeddings, labels = observed(rng, noise=True)
-    vectors = ridge.vectors[-1:].expand(2000, -1)
-    added = ridge(vectors) - ridge.centres(vectors)
+    added = added_noise(ridge, 2000)
     held = ridge.deviations[: int(ridge.kept)]
     assert len(held) == len(labels)
     distances = torch.cdist(added, held, compute_mode="donot_use_mm_for_euclid_dist")
@@ -70,6 +77,26 @@ def test_noise_is_that_of_real_embeddings(rng: torch.Generator, seed: int) -> No
     assert len(distances.argmin(1).unique()) > 150  # of 210
     # The last one deviates from a mean that has not moved since.
     torch.testing.assert_close(held[-1], embeddings[-1] - ridge.means[labels[-1]])
+
+
+def test_embeddings_stray_as_classes_left_out_do(rng: torch.Generator, seed: int) -> None:
+    ridge, _, _ = observed(rng, noise=True, error=1.5)
+    ridge.deviations.zero_()
+    vectors, means = ridge.vectors[: K - 2].double(), ridge.means[: K - 2].double()
+    centred = vectors - vectors.mean(0)
+    penalty = 0.3 * centred.square().sum(1).mean()  # of all classes, whichever is left out
+    errors = []
+    for left_out in range(K - 2):
+        others = [k for k in range(K - 2) if k != left_out]
+        x, y = vectors[others], means[others]
+        known = x - x.mean(0)
+        normal = known.T @ known + penalty * torch.eye(D, dtype=torch.float64)
+        weights = torch.linalg.solve(normal, known.T @ (y - y.mean(0)))
+        errors.append(means[left_out] - (vectors[left_out] - x.mean(0)) @ weights - y.mean(0))
+    wanted = 1.5**2 * torch.stack(errors).T @ torch.stack(errors) / (K - 2)
+    added = added_noise(ridge, 40_000).double()
+    found = added.T @ added / len(added)
+    torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.03 * wanted.diagonal().max())
 
 
 def test_a_ring_keeps_the_last(rng: torch.Generator, seed: int) -> None:
@@ -89,10 +116,11 @@ def test_few_or_equal_classes(count: int, rng: torch.Generator, seed: int) -> No
     labels = torch.arange(count)
     embeddings = torch.randn(count, C, generator=rng)
     ridge.observe(embeddings, labels)
-    found = ridge.centres(torch.randn(2, D, generator=rng))
-    wanted = embeddings.mean(0) if count else torch.zeros(C)
-    torch.testing.assert_close(found, wanted.expand(2, -1))
     assert ridge(torch.ones(2, D)).isfinite().all()
+    ridge.noise = False
+    wanted = embeddings.mean(0) if count else torch.zeros(C)
+    found = ridge(torch.randn(2, D, generator=rng))
+    torch.testing.assert_close(found, wanted.expand(2, -1))
 
 
 def batch_of(width: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,5 +169,6 @@ def test_classes_may_go_and_come(make_model: Callable, rng: torch.Generator, see
     wanted = RidgeGenerator(vectors, 32, penalty=model.generator.penalty, noise=False)
     seen = torch.tensor([0, 3])
     wanted.observe(model.generator.means[[0, 4]], seen)
-    found = grown.generator.centres(grown.semantic_tokens()[4:])
+    grown.generator.noise = False
+    found = grown.generator(grown.semantic_tokens()[4:])
     torch.testing.assert_close(found, wanted(vectors[4:]), rtol=1e-4, atol=1e-4)
