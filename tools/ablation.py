@@ -2,7 +2,7 @@
 """Which parts of the method do what: stage 2 with many settings and seeds on stored embeddings.
 
     python tools/ablation.py --weights output/demo/pretrained_weight_panoptic.pth --seeds 5
-    python tools/ablation.py --config-file configs/msrc/PADing.yaml \\
+    python tools/ablation.py --config-file configs/msrc/plain.yaml \\
         --weights output/demo_msrc/converted.pth --all-classes msrc_17_4_panoptic_train_all
 
 writes OUTPUT.md, .json and .png after every run. Runs that are done are kept in --work and not
@@ -50,7 +50,7 @@ from research.ablation.stage_one import ALL_CLASSES_SCENES
 from research.ablation.study import UNSEEN_SCENES, Row, chosen_rows
 from research.ablation.workers import TaskError, run_in_processes, usable_cores
 
-_SHAPES = Path(__file__).parents[1] / "configs" / "shapes" / "PADing.yaml"
+_SHAPES = Path(__file__).parents[1] / "configs" / "shapes" / "plain.yaml"
 _VALIDATION = next(spec for spec in DATASETS if spec.name == "shapes_panoptic_val")
 # Scenes of all classes that the bounds learn from (as "validation" ones), never those scored.
 _SCENES = {
@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="N",
-        help="in place of the rows, a curve: stage 2 of both generators with N seen classes",
+        help="in place of the rows, a curve: stage 2 of each generator with N seen classes",
     )
     parser.add_argument("--seeds", type=int, default=5, help="stage-2 seeds for each checkpoint")
     parser.add_argument(

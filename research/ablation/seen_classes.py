@@ -1,4 +1,4 @@
-"""Quality over the number of seen classes that stage 2 learns from, for both generators."""
+"""Quality over the number of seen classes that stage 2 learns from, for each generator."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from pading.files import replacing
 from research.ablation.study import GENERATORS, Row
 
-_COLOURS = {"plain": "#2c5f8a", "primitives": "#d4a017"}
+_COLOURS = {"ridge": "#3a7d44", "plain": "#2c5f8a", "primitives": "#d4a017"}
 
 
 def curve_rows(counts: Sequence[int]) -> list[Row]:
