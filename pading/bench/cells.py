@@ -24,6 +24,7 @@ from pading.evaluation.evaluator import RESULTS_FILE
 from pading.file_lock import has_lock
 from pading.models.pading.conversion import convert
 from pading.models.pading.embedding_store import HEADER, Header, content_checksum
+from pading.models.pading.extraction import input_of, settings_of
 from pading.models.pading.source import asks_for_store
 from pading.models.registry import model_class
 from pading.projects.training import own_loggers
@@ -184,9 +185,8 @@ class Runs:
 
     def _store(self, before: Path, config: str, pairs: Sequence[str], cfg: CfgNode) -> Path:
         """The store of the stage before, of the first seed that asks: what rows and seeds share."""
-        solver = [cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.AMP]
-        made_of = [cfg.INPUT, cfg.MODEL.STORE, cfg.MODEL.SEGMENTER, *solver, cfg.DATASETS.TRAIN]
-        made_of.append(cfg.MODEL.ZERO_SHOT.BACKBONE_FEATURES)
+        how = {key: value for key, value in settings_of(cfg).items() if key != "SEED"}
+        made_of = [input_of(cfg), how, cfg.MODEL.SEGMENTER, cfg.DATASETS.TRAIN]
         path = before / f"store_{content_checksum(made_of)[:12]}"
         with _alone(path.with_suffix(".lock"), wait=True), own_loggers():
             # Seeds share it: whoever comes later goes on with that of who came first.

@@ -41,6 +41,26 @@ _MEANS = "MODEL.ZERO_SHOT.BACKBONE_FEATURES"
 _LOSS_KEYS = ("CLASS_WEIGHT", "MASK_WEIGHT", "DICE_WEIGHT", "NUM_POINTS")
 
 
+def input_of(cfg: CfgNode) -> dict[str, Any]:
+    """What decides which embeddings a segmenter has of an image, and their labels, by key."""
+    keys = (*_INPUT_KEYS, *(_SEMANTIC_KEYS if cfg.INPUT.AUGMENTATION == "semantic" else ()))
+    return {
+        **{f"INPUT.{key}": _listed(cfg.INPUT[key]) for key in keys},
+        **{f"MODEL.SEGMENTER.LOSS.{key}": cfg.MODEL.SEGMENTER.LOSS[key] for key in _LOSS_KEYS},
+        _MEANS: list(cfg.MODEL.ZERO_SHOT.BACKBONE_FEATURES),
+    }
+
+
+def settings_of(cfg: CfgNode) -> dict[str, Any]:
+    """How a store is made: MODEL.STORE, and what the numbers hang on besides."""
+    return {
+        **{key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"},
+        "SEED": max(cfg.SEED, 0),
+        "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH,
+        "AMP": str(amp_dtype(cfg) or torch.float32).removeprefix("torch."),
+    }
+
+
 class Extraction:
     """A store to be made: its header, and the passes that fill its shards.
 
@@ -58,29 +78,21 @@ class Extraction:
         """
         self.cfg, self.model = cfg, model
         everything = training_entries(cfg)
-        split, segmenter = model.split, cfg.MODEL.SEGMENTER
-        settings = {key: value for key, value in cfg.MODEL.STORE.items() if key != "PATH"}
+        split = model.split
+        settings = settings_of(cfg)
         self.amp_dtype = amp_dtype(cfg)
-        settings |= {
-            "SEED": max(cfg.SEED, 0),
-            "IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH,
-            "AMP": str(self.amp_dtype or torch.float32).removeprefix("torch."),
-        }
         self.entries = stored_entries(everything, settings)
         self.lost: list[str] = []
         """Classes of the training set of which MODEL.STORE.IMAGES leaves no segment."""
         if len(self.entries) < len(everything):
             lost = _classes(everything) - _classes(self.entries)
             self.lost = sorted(split.names[k] for k in lost)
-        keys = (*_INPUT_KEYS, *(_SEMANTIC_KEYS if cfg.INPUT.AUGMENTATION == "semantic" else ()))
         self.header = Header(
             weights=segmenter_checksum(model),
             classes=sorted(split.names[i] for i in split.seen),
             data_sets=list(cfg.DATASETS.TRAIN),
             data=content_checksum([_content(entry, split) for entry in everything]),
-            input={f"INPUT.{key}": _listed(cfg.INPUT[key]) for key in keys}
-            | {f"MODEL.SEGMENTER.LOSS.{key}": segmenter.LOSS[key] for key in _LOSS_KEYS}
-            | {_MEANS: list(model.backbone_features)},
+            input=input_of(cfg),
             settings=settings,
             images=len(self.entries),
             width=model.width,
