@@ -31,7 +31,7 @@ ZERO_SHOT_KEYS = (
     ),
     Key(
         "MODEL.GENERATOR.RIDGE_ERROR",
-        1.0,
+        0.5,
         NOT_NEGATIVE,
         "How far its embeddings stray with the error of the regression, beside its errors on seen "
         "classes that it leaves out in turn; 0: not at all.",

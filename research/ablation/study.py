@@ -112,7 +112,10 @@ ROWS: tuple[Row, ...] = (
     *(Row(f"{n} primitives", {**_PRIMITIVES, _GEN + "NUM_PRIMITIVES": n}) for n in (10, 400)),
     Row("ridge regression (default)", _RIDGE),
     *(Row(f"ridge: penalty {p}", {**_RIDGE, _GEN + "RIDGE": p}) for p in (0.01, 1.0)),
-    Row("ridge: without its own error", {**_RIDGE, _GEN + "RIDGE_ERROR": 0.0}),
+    *(
+        Row(f"ridge: its own error times {e}", {**_RIDGE, _GEN + "RIDGE_ERROR": e})
+        for e in (0.0, 1.0)
+    ),
     Row("ridge: means alone", {**_RIDGE, _GEN + "NOISE": False}),
     Row("ridge: random vectors", _RIDGE, vectors="random"),
     Row("ridge: shuffled vectors", _RIDGE, vectors="shuffled"),

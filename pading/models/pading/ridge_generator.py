@@ -50,7 +50,7 @@ class RidgeGenerator(nn.Module):
     kept: Tensor
 
     def __init__(
-        self, class_vectors: Tensor, dim: int, *, penalty: float, noise: bool, error: float = 1.0
+        self, class_vectors: Tensor, dim: int, *, penalty: float, noise: bool, error: float = 0.5
     ) -> None:
         """
         Args:
