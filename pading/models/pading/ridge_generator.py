@@ -4,7 +4,7 @@ From few seen classes, what a trained generator makes of unseen ones hangs on it
 seed. Ridge regression from class vectors to mean embeddings has one answer (as Verma and Rai,
 ECML-PKDD 2017, regress the parameters of class distributions); around the mean, embeddings are
 spread as those of seen classes are around theirs. The mean itself is uncertain: each seen class
-lies off what the others foretell of it, and synthetic embeddings stray as far, so that the
+lies off what the others foretell of it. Synthetic embeddings stray with such errors, so that the
 classifier leaves unseen classes the room that they need. This is ours; the paper has primitives.
 """
 
@@ -50,7 +50,7 @@ class RidgeGenerator(nn.Module):
     kept: Tensor
 
     def __init__(
-        self, class_vectors: Tensor, dim: int, *, penalty: float, noise: bool, error: float = 0.5
+        self, class_vectors: Tensor, dim: int, *, penalty: float, noise: bool, error: float
     ) -> None:
         """
         Args:
@@ -59,7 +59,7 @@ class RidgeGenerator(nn.Module):
             penalty: of the regression's weights, beside the mean squared length of the seen
                 classes' centred vectors.
             noise: whether many embeddings come of a class; without, all are its mean.
-            error: how far these stray with the mean's own error, beside what is expected of it.
+            error: how far these stray with the regression's error, beside its size on seen classes.
         """
         super().__init__()
         self.penalty, self.noise, self.error = penalty, noise, error

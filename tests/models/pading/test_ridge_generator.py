@@ -53,7 +53,9 @@ def test_centres_equal_the_primal_solution(rng: torch.Generator, seed: int) -> N
 
 def test_a_linear_world_is_learned(rng: torch.Generator, seed: int) -> None:
     world = torch.randn(D, C, generator=rng)
-    ridge = RidgeGenerator(torch.randn(40, D, generator=rng), C, penalty=1e-6, noise=False)
+    ridge = RidgeGenerator(
+        torch.randn(40, D, generator=rng), C, penalty=1e-6, noise=False, error=0.5
+    )
     seen = torch.arange(30)
     ridge.observe(ridge.vectors[seen] @ world, seen)
     torch.testing.assert_close(ridge(ridge.vectors), ridge.vectors @ world, rtol=1e-2, atol=1e-2)
@@ -100,7 +102,7 @@ def test_embeddings_stray_as_classes_left_out_do(rng: torch.Generator, seed: int
 
 
 def test_a_ring_keeps_the_last(rng: torch.Generator, seed: int) -> None:
-    ridge = RidgeGenerator(torch.randn(2, D, generator=rng), C, penalty=0.1, noise=True)
+    ridge = RidgeGenerator(torch.randn(2, D, generator=rng), C, penalty=0.1, noise=True, error=0.5)
     for _ in range(7):
         ridge.observe(torch.randn(100, C, generator=rng), torch.randint(2, (100,), generator=rng))
     last = torch.randn(600, C, generator=rng)
@@ -112,7 +114,7 @@ def test_a_ring_keeps_the_last(rng: torch.Generator, seed: int) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_few_or_equal_classes(count: int, rng: torch.Generator, seed: int) -> None:
-    ridge = RidgeGenerator(torch.ones(4, D), C, penalty=0.1, noise=True)
+    ridge = RidgeGenerator(torch.ones(4, D), C, penalty=0.1, noise=True, error=0.5)
     labels = torch.arange(count)
     embeddings = torch.randn(count, C, generator=rng)
     ridge.observe(embeddings, labels)
@@ -166,7 +168,7 @@ def test_classes_may_go_and_come(make_model: Callable, rng: torch.Generator, see
     torch.testing.assert_close(grown.generator.means[:4], model.generator.means[kept])
     assert grown.classifier.weight[4].any()
     # The new class lies where the two classes that are left put it.
-    wanted = RidgeGenerator(vectors, 32, penalty=model.generator.penalty, noise=False)
+    wanted = RidgeGenerator(vectors, 32, penalty=model.generator.penalty, noise=False, error=0.5)
     seen = torch.tensor([0, 3])
     wanted.observe(model.generator.means[[0, 4]], seen)
     grown.generator.noise = False
