@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import checkout_path  # noqa: F401
 from detectron2.config import CfgNode
 from script_processes import PROCESSES
 from tqdm import tqdm

@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import checkout_path  # noqa: F401
 from tqdm import tqdm
 
 from pading.errors import InputError, exit_on_input_error
