@@ -6,6 +6,7 @@ Importing PyTorch and Detectron2 takes longer than some of what the scripts do.
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def start_script(
 
 
 def _run_as_main(command: list[str], log: Path | None, environment: dict[str, str]) -> None:
+    # A fork server that pading.engine.launch has started ignores it, and so would what it forks.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(environment)
     if log is not None:
         with open(log, "a", encoding="utf-8") as file:

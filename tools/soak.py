@@ -28,6 +28,8 @@ from pading.errors import exit_on_input_error
 _TOOLS = Path(__file__).resolve().parent
 _CONFIGS = _TOOLS.parent / "configs" / "shapes"
 _FINAL = "model_final.pth"
+_TOO_LATE = 20
+"""Signals in a row that came after a run's end, or that it did not heed."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -110,6 +112,7 @@ def soak(
         seconds: that an undisturbed run takes.
     """
     met: Counter[str] = Counter()
+    missed = 0
     log = output.with_suffix(".log")
     # Late enough that runs get somewhere, and early enough that most are struck.
     longest = max(2 * seconds / kills, 3)
@@ -122,9 +125,13 @@ def soak(
         process.join()
         if process.exitcode == 0:  # too late: everything again, for as many signals as wanted
             met["finished before"] += 1
+            missed += 1
+            if missed == _TOO_LATE:
+                sys.exit(f"error: {missed} runs finished in spite of {number.name}; see {log}")
             remove(output)
             longest /= 2
             continue
+        missed = 0
         expected = {-number} if number == signal.SIGKILL else {EXIT_STATUS, -number}
         if process.exitcode not in expected:
             sys.exit(f"error: exit status {process.exitcode} after {number.name}; see {log}")
