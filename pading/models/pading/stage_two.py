@@ -121,11 +121,7 @@ class PADing(WideQueries):
         """Lay down which classes are seen, which unseen, and which guide the generator."""
         split, device = self.split, self.device
         guiding = guiding_classes(split, self.generator_class_logits)
-        for name, classes in (
-            ("seen", split.seen),
-            ("unseen", split.unseen),
-            ("guiding", guiding),
-        ):
+        for name, classes in (("seen", split.seen), ("unseen", split.unseen), ("guiding", guiding)):
             places = torch.tensor(classes, dtype=torch.int64, device=device)
             self.register_buffer(name, places, persistent=False)
         # The class head knows them, but training must not show them.
@@ -174,12 +170,14 @@ class PADing(WideQueries):
     def parameter_groups(self, cfg: CfgNode) -> dict[str, ParameterGroups]:
         """The classifier learns by SOLVER.OPTIMIZER, all else that has a gradient by Adam."""
         solver, classifier = cfg.SOLVER, list(self.classifier.parameters())
+        own = {"params": classifier, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+        groups = {"classifier": ParameterGroups([own])}
         mine = {id(p) for p in classifier}
         others = [p for p in self.parameters() if p.requires_grad and id(p) not in mine]
-        own = {"params": classifier, "lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
-        rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
-        groups = {"classifier": ParameterGroups([own])}
-        return groups | ({"generator": ParameterGroups([rest], "ADAM")} if others else {})
+        if others:  # with ridge regression there are none
+            rest = {"params": others, "lr": solver.GENERATOR_LR, "weight_decay": 0.0}
+            groups["generator"] = ParameterGroups([rest], "ADAM")
+        return groups
 
     def shape_hint(self, name: str, theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
         if name == "semantic_projection.weight":
