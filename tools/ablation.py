@@ -59,7 +59,10 @@ _SCENES = {
     ALL_CLASSES_SCENES: ShapesSettings(seed=2, train=1, val=ShapesSettings().train),
 }
 _FOLDERS = {UNSEEN_SCENES: ".", ALL_CLASSES_SCENES: "all_classes"}
-_LEARNS_FROM = {"real": UNSEEN_SCENES, "segmenter": ALL_CLASSES_SCENES}
+_LEARNS_FROM = {
+    **dict.fromkeys(("real", "unlabelled"), UNSEEN_SCENES),
+    "segmenter": ALL_CLASSES_SCENES,
+}
 # Whatever is scored; the dial would hide what a part does to seen classes and what to unseen ones.
 _SCORED = ("MODEL.INFERENCE.INSTANCE_ON", "True", "MODEL.INFERENCE.SEMANTIC_ON", "True")
 _SCORED += ("MODEL.INFERENCE.SEEN_BIAS", "0.0")
@@ -79,8 +82,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--all-classes",
         metavar="DATASET",
-        help="training images with the masks of all classes, which the bounds learn from "
-        "(default: scenes of Shapes, drawn for it)",
+        help="training images with the masks of all classes, which the bounds learn from, and "
+        "transductive stage 2 without the masks (default: scenes of Shapes, drawn for it)",
     )
     parser.add_argument(
         "--seen-classes",

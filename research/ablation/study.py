@@ -7,7 +7,7 @@ generator and classifier, by the code that trains any stage 2, and a scoring of 
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from pading.engine.building import configured_model
 from pading.engine.interruption import Interruption
 from pading.engine.loop import TrainingLoop
 from pading.engine.optimizers import build_optimizer
+from pading.errors import InputError
 from pading.models.pading.source import open_store, training_source
 from pading.models.pading.stage_two import PADing
 from pading.models.pading.steps import ClassifierStep, StageTwoBatch
@@ -36,9 +37,10 @@ from pading.randomness import Stream, generator, seed_everything
 from pading.vocabulary.class_vectors import ClassVectors
 from pading.vocabulary.splits import ClassSplit
 from research.ablation.replay import SegmentedImages
+from research.ablation.transductive import WithFound, found_unseen
 
 UNSEEN_SCENES = "unseen_scenes"
-"""Name of the data set that the bound on real unseen embeddings learns from."""
+"""What the bound on real unseen embeddings learns from; without its labels, transductive rows."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Row:
         vectors: "text" (MODEL.CLASS_VECTORS), "attributes" (which words occur in the name),
             "random" or "shuffled" (those of text, given to the wrong classes).
         learns: "synthetic" (PADing), "real" (the classifier sees real unseen embeddings in place
-            of synthetic ones), "nothing" (the converted head as it is), or "segmenter" (a stage 1
-            of its own, which is shown all classes).
+            of synthetic ones), "unlabelled" (a second model learns from what a first finds in
+            images without labels), "nothing" (the converted head as it is), or "segmenter" (a
+            stage 1 of its own, which is shown all classes).
         seen_classes: of how many seen classes stage 2 learns, drawn by the seed; 0: of all.
         last: whether it takes so long that all other rows come before it.
     """
@@ -117,6 +120,7 @@ ROWS: tuple[Row, ...] = (
         for e in (0.0, 1.0)
     ),
     Row("ridge: means alone", {**_RIDGE, _GEN + "NOISE": False}),
+    Row("ridge: transductive", _RIDGE, learns="unlabelled"),
     Row("ridge: random vectors", _RIDGE, vectors="random"),
     Row("ridge: shuffled vectors", _RIDGE, vectors="shuffled"),
     Row("generator noise off", {_GEN + "NOISE": False}),
@@ -154,6 +158,7 @@ class Laboratory:
         self.store = open_store(cfg, self.base)
         self.validation = SegmentedImages(cfg, self.base, cfg.DATASETS.TEST[0])
         self._real: dict[int, Tensor] | None = None
+        self._unlabelled: Tensor | None = None
 
     def load(self, cfg: CfgNode) -> PADing:
         """A model with the checkpoint's weights."""
@@ -169,16 +174,28 @@ class Laboratory:
             cfg.MODEL.CLASS_VECTORS = str(self.folder / f"{row.vectors}.npz")
             made.save(cfg.MODEL.CLASS_VECTORS)
         start = time.perf_counter()
-        seed_everything(seed, Stream.STEP)
-        model = self.load(cfg)
-        if row.learns != "nothing":
-            learner = RealUnseen(model, self.real_unseen()) if row.learns == "real" else model
-            self.train(cfg, learner, model, seed, self.store_of(row.seen_classes, seed))
+        model = self.trained(cfg, row, seed)
         trained = time.perf_counter()
         figures = self.validation.score(cfg, model, self.folder / "inference")
         figures["seconds/training"] = trained - start
         figures["seconds/scoring"] = time.perf_counter() - trained
         return figures
+
+    def trained(self, cfg: CfgNode, row: Row, seed: int) -> PADing:
+        """A model after the stage 2 of a row."""
+        store = self.store_of(row.seen_classes, seed)
+        found: dict[int, Tensor] = {}
+        if row.learns == "unlabelled":
+            first = self.trained(cfg, replace(row, learns="synthetic"), seed)
+            found = found_unseen(first, self.unlabelled())
+        seed_everything(seed, Stream.STEP)
+        model = self.load(cfg)
+        if row.learns != "nothing":
+            learner: nn.Module = WithFound(model, found) if found else model
+            if row.learns == "real":
+                learner = RealUnseen(model, self.real_unseen())
+            self.train(cfg, learner, model, seed, store)
+        return model
 
     def store_of(self, seen_classes: int, seed: int) -> Any:
         """The store, or what of it is of some seen classes that the seed draws (0: all)."""
@@ -203,6 +220,17 @@ class Laboratory:
             entries = DatasetCatalog.get(UNSEEN_SCENES)
             self._real = unseen_embeddings(self.cfg, self.base, entries)
         return self._real
+
+    def unlabelled(self) -> Tensor:
+        """Embeddings (N, C) of all queries in the images of UNSEEN_SCENES that training leaves."""
+        if self._unlabelled is None:
+            known = {e["file_name"] for n in self.cfg.DATASETS.TRAIN for e in DatasetCatalog.get(n)}
+            segmented = SegmentedImages(self.cfg, self.base, UNSEEN_SCENES).images
+            left = [kept for (image,), _, kept in segmented if image["file_name"] not in known]
+            if not left:
+                raise InputError("transductive stage 2 wants images that training leaves: none is")
+            self._unlabelled = torch.cat([kept.embeddings.flatten(0, 1) for kept in left])
+        return self._unlabelled
 
 
 def unseen_embeddings(

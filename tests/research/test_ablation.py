@@ -153,7 +153,7 @@ def test_the_tool_goes_on_where_it_stopped(
     converted: Path, tmp_path: Path, tiny: list[str], few_scenes
 ) -> None:
     rows = ["no stage 2", "plain generator", "real unseen", "control: random"]
-    rows += ["from images", "unseen masks"]
+    rows += ["transductive", "from images", "unseen masks"]
 
     def runs(work: str, *options: object, overrides: tuple[str, ...] = ()) -> list[dict]:
         common = ("--work", tmp_path / work, "--output", tmp_path / "out", "--rows", *rows)
@@ -163,10 +163,10 @@ def test_the_tool_goes_on_where_it_stopped(
         return json.loads((tmp_path / "out.json").read_text())["runs"]
 
     first = runs("w", "--seeds", 1, "--processes", 1)
-    assert len(first) == 6
+    assert len(first) == 7
     second = runs("w", "--seeds", 2, "--processes", 2)
     # Without stage 2 there is one run whatever the seeds, and one segmenter that saw all.
-    assert len(second) == 10
+    assert len(second) == 12
     assert all(run in second for run in first)
     assert all(SEEN in run["figures"] for run in second)
     page = (tmp_path / "out.md").read_text()
