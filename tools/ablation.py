@@ -48,7 +48,7 @@ from research.ablation.runs import (
 )
 from research.ablation.seen_classes import curve_rows, draw_curve
 from research.ablation.stage_one import ALL_CLASSES_SCENES
-from research.ablation.study import UNSEEN_SCENES, Row, chosen_rows
+from research.ablation.study import ROWS, UNSEEN_SCENES, Row, chosen_rows
 from research.ablation.workers import TaskError, run_in_processes, usable_cores
 
 _SHAPES = Path(__file__).parents[1] / "configs" / "shapes" / "plain.yaml"
@@ -91,7 +91,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="N",
-        help="in place of the rows, a curve: stage 2 of each generator with N seen classes",
+        help="other rows, and a curve: stage 2 of each generator with N seen classes",
     )
     parser.add_argument("--seeds", type=int, default=5, help="stage-2 seeds for each checkpoint")
     parser.add_argument(
@@ -116,7 +116,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    rows = curve_rows(args.seen_classes) or chosen_rows(args.rows)
+    rows = chosen_rows(args.rows, curve_rows(args.seen_classes) or ROWS)
     if not rows or args.seeds < 1 or args.bound_seeds < 1:
         raise InputError("no row to run: --rows takes parts of rows' names, seeds are 1 or more")
     if args.processes is not None and args.processes < 1:

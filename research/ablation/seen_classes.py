@@ -39,6 +39,8 @@ def draw_curve(rows: Mapping[str, Mapping[str, Any]], path: Path, counts: Sequen
             for count in sorted(counts)
             if "panoptic_seg/PQ_unseen" in (row := rows.get(_name(count, generator), {}))
         }
+        if not found:  # not among the --rows
+            continue
         axes.errorbar(
             list(found),
             [figures["mean"] for figures in found.values()],

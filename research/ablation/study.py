@@ -293,7 +293,7 @@ def other_vectors(kind: str, text: str, split: ClassSplit, seed: int) -> ClassVe
     return control_vectors(kind, text, split, seed)
 
 
-def chosen_rows(wanted: Iterable[str]) -> list[Row]:
+def chosen_rows(wanted: Iterable[str], rows: Iterable[Row] = ROWS) -> list[Row]:
     """The rows whose names contain one of the wanted texts; all where none is wanted."""
     wanted = list(wanted)
-    return [row for row in ROWS if not wanted or any(text in row.name for text in wanted)]
+    return [row for row in rows if not wanted or any(text in row.name for text in wanted)]

@@ -200,7 +200,11 @@ def test_curve_over_seen_classes(
     monkeypatch.setattr(tool, "run_in_processes", here)
     output = tmp_path / "curve"
     command = ("--weights", converted, "--seeds", 1, "--processes", 1, "--work", tmp_path / "w")
-    run(tool.main, *command, "--output", output, "--seen-classes", 2, 5, "--", *tiny)
+    curve = ("--seen-classes", 2, 5)
+    run(tool.main, *command, "--output", output, "--rows", "ridge", *curve, "--", *tiny)
+    done = json.loads(output.with_suffix(".json").read_text())["runs"]
+    assert [run["row"] for run in done] == [f"{n} seen classes, ridge" for n in (2, 5)]
+    run(tool.main, *command, "--output", output, *curve, "--", *tiny)
     names = [run["row"] for run in json.loads(output.with_suffix(".json").read_text())["runs"]]
     assert names == [f"{n} seen classes, {kind}" for n in (2, 5) for kind in GENERATORS]
     assert "# Over the number of seen classes" in output.with_suffix(".md").read_text()
