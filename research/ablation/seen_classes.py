@@ -34,13 +34,13 @@ def draw_curve(rows: Mapping[str, Mapping[str, Any]], path: Path, counts: Sequen
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for generator in GENERATORS:
+        if not any(_name(count, generator) in rows for count in counts):
+            continue  # not among the --rows
         found = {
             count: row["panoptic_seg/PQ_unseen"]
             for count in sorted(counts)
             if "panoptic_seg/PQ_unseen" in (row := rows.get(_name(count, generator), {}))
         }
-        if not found:  # not among the --rows
-            continue
         axes.errorbar(
             list(found),
             [figures["mean"] for figures in found.values()],
