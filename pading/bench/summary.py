@@ -20,8 +20,10 @@ SHOWN = {"panoptic_seg": "PQ", "segm": "AP50", "sem_seg": "mIoU", "fold_seg": "m
 """Task -> what is shown of it."""
 _GROUPS = ("seen", "unseen", "harmonic")
 
-Values = dict[str, dict[str, dict[str, list[float]]]]
-"""Row -> what is shown -> fold -> values."""
+ByFold = Mapping[str, Mapping[int, float]]
+"""Fold -> seed -> value."""
+Values = dict[str, dict[str, dict[str, dict[int, float]]]]
+"""Row -> what is shown -> fold -> seed -> value."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Figure:
     half: float | None
     runs: int
 
-    def __str__(self) -> str:
-        return f"{self.mean:.1f}" + ("" if self.half is None else f" ± {self.half:.1f}")
+    def __format__(self, form: str) -> str:
+        """The mean in a format of numbers, and half of the interval."""
+        half = "" if self.half is None else f" ± {self.half:.1f}"
+        return f"{self.mean:{form or '.1f'}}{half}"
 
 
 def figures_of(path: Path) -> dict[str, float]:
@@ -56,20 +60,34 @@ def figures_of(path: Path) -> dict[str, float]:
     return found
 
 
-def figure_of(values: Mapping[str, Sequence[float]]) -> Figure:
-    """Mean and interval.
-
-    Args:
-        values: of each fold, by seed.
-    """
-    means = [float(np.mean(of_fold)) for of_fold in values.values()]
+def figure_of(values: ByFold) -> Figure:
+    """Mean and interval."""
+    means = [_mean(of_fold) for of_fold in values.values()]
     # Runs on one fold are not independent of it.
-    independent = means if len(means) > 1 else next(iter(values.values()))
+    independent = means if len(means) > 1 else list(next(iter(values.values())).values())
     n, half = len(independent), None
     if n > 1:
         spread = float(np.std(independent, ddof=1))
         half = float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
     return Figure(float(np.mean(means)), half, sum(map(len, values.values())))
+
+
+def difference(values: ByFold, first: ByFold) -> Figure | None:
+    """A row less the first one, fold by fold, or seed by seed where they share one fold.
+
+    Some folds are harder for every row, so the interval of differences may be far narrower than
+    that of either row. None where the two share no fold, or one but no seed.
+    """
+    folds = [fold for fold in values if fold in first]
+    if len(folds) > 1:
+        return figure_of({fold: {0: _mean(values[fold]) - _mean(first[fold])} for fold in folds})
+    pairs = {
+        seed: value - first[fold][seed]
+        for fold in folds
+        for seed, value in values[fold].items()
+        if seed in first[fold]
+    }
+    return figure_of({"": pairs}) if pairs else None
 
 
 def by_row(found: Sequence[tuple[Cell, Mapping[str, float]]]) -> Values:
@@ -82,7 +100,7 @@ def by_row(found: Sequence[tuple[Cell, Mapping[str, float]]]) -> Values:
     for cell, figures in found:
         row = values.setdefault(cell.row.name, {})
         for label, value in figures.items():
-            row.setdefault(label, {}).setdefault(cell.fold, []).append(value)
+            row.setdefault(label, {}).setdefault(cell.fold, {})[cell.seed] = value
     return values
 
 
@@ -91,7 +109,7 @@ def lines_by_fold(values: Values, label: str, folds: Sequence[str]) -> list[list
     return [
         [
             name,
-            *(f"{np.mean(row[label][fold]):.1f}" if fold in row[label] else "" for fold in folds),
+            *(f"{_mean(row[label][fold]):.1f}" if fold in row[label] else "" for fold in folds),
         ]
         for name, row in values.items()
         if label in row
@@ -114,28 +132,34 @@ def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], 
         for name, row in values.items()
     }
     labels = list(dict.fromkeys(label for row in rows.values() for label in row))
-    table = [[name, *(str(row.get(label, "")) for label in labels)] for name, row in rows.items()]
-    heads = ["", *labels]
-    markdown, latex = (
-        tabulate(table, heads, tablefmt=form, disable_numparse=True, colalign=_aligned(heads))
-        for form in ("pipe", "latex_booktabs")
-    )
+    table = _table(rows, labels)
+    latex = _tabulated(table, ["", *labels], "latex_booktabs")
+    markdown = _tabulated(table, ["", *labels])
     note = f"Per cent; means ± half of the 95 % interval. {len(found)} of {cells} cells."
-    folds = list(dict.fromkeys(cell.fold for cell, _ in found))
+    first, *others = values
+    less = {
+        name: {
+            label: figure
+            for label, of_first in values[first].items()
+            if label in values[name] and (figure := difference(values[name][label], of_first))
+        }
+        for name in others
+    }
     parts = [markdown, note]
+    if less:
+        parts += [
+            f"Less those of {first}, fold by fold (of one fold, seed by seed):",
+            _tabulated(_table(less, labels, "+.1f"), ["", *labels]),
+        ]
+    folds = list(dict.fromkeys(cell.fold for cell, _ in found))
     for label in labels if len(folds) > 1 else ():
         lines = lines_by_fold(values, label, folds)
-        shown = ["", *folds]
-        parts += [
-            f"{label} by fold:",
-            tabulate(
-                lines, shown, tablefmt="pipe", disable_numparse=True, colalign=_aligned(shown)
-            ),
-        ]
+        parts += [f"{label} by fold:", _tabulated(lines, ["", *folds])]
     _write(folder / "table.md", "\n\n".join(parts) + "\n")
     _write(folder / "table.tex", f"% {note}\n{latex}\n")
     content: dict[str, Any] = {
-        "rows": {name: {k: asdict(f) for k, f in row.items()} for name, row in rows.items()},
+        "rows": _written(rows),
+        "differences": _written(less),
         "cells": [
             {
                 "row": cell.row.name,
@@ -153,8 +177,26 @@ def write_summary(folder: Path, title: str, found: Sequence[tuple[Cell, Path]], 
     return markdown
 
 
-def _aligned(heads: Sequence[str]) -> list[str]:
-    return ["left", *("right" for _ in heads[1:])]
+def _mean(values: Mapping[int, float]) -> float:
+    return float(np.mean(list(values.values())))
+
+
+def _written(rows: Mapping[str, Mapping[str, Figure]]) -> dict[str, Any]:
+    return {name: {label: asdict(f) for label, f in row.items()} for name, row in rows.items()}
+
+
+def _table(
+    rows: Mapping[str, Mapping[str, Figure]], labels: Sequence[str], form: str = ".1f"
+) -> list[list[str]]:
+    return [
+        [name, *(format(row[label], form) if label in row else "" for label in labels)]
+        for name, row in rows.items()
+    ]
+
+
+def _tabulated(table: list[list[str]], heads: Sequence[str], form: str = "pipe") -> str:
+    aligned = ["left", *("right" for _ in heads[1:])]
+    return tabulate(table, heads, tablefmt=form, disable_numparse=True, colalign=aligned)
 
 
 def _write(path: Path, text: str) -> None:

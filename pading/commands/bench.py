@@ -42,7 +42,8 @@ In the end a table is printed, such as
 The folder of --output gets
 
     table.md, table.tex, table.png   means ± half of the 95 % interval, over folds where there are
-                                     several, else over seeds
+                                     several, else over seeds; table.md has the differences from
+                                     the first row, too, fold by fold
     results.json                     the same, and every cell with its file of scores
     runs/                            a folder for every stage; what it said is in said.txt
 """
