@@ -58,7 +58,7 @@ ablation: install
 # Two processes of one thread each finish sooner than one of two threads. The tests of a file share
 # fixtures and stay together. In one process, for a debugger: make test PYTEST_ARGS='-n 0 --pdb'
 test: install browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 # On what make demo has left; a port in use: make app APP_ARGS='--port 8000'
 app: install

@@ -116,13 +116,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if min(args.seen_classes, default=1) < 1:
+        raise InputError(f"--seen-classes {min(args.seen_classes)}: it must be 1 or more")
     rows = chosen_rows(args.rows, curve_rows(args.seen_classes) or ROWS)
     if not rows or args.seeds < 1 or args.bound_seeds < 1:
         raise InputError("no row to run: --rows takes parts of rows' names, seeds are 1 or more")
     if args.processes is not None and args.processes < 1:
         raise InputError(f"--processes is {args.processes}; it must be 1 or more")
-    if min(args.seen_classes, default=1) < 1:
-        raise InputError(f"--seen-classes {min(args.seen_classes)}: it must be 1 or more")
     notes = read_notes(args.notes) if args.notes else ""
     logging.disable(logging.INFO)  # what a single run says would bury the progress
     runs = Runs(args.work / "runs.json")

@@ -134,20 +134,25 @@ def test_a_class_is_a_row_of_the_graph(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero_shot", "clip"])
 def test_one_file_takes_small_and_large_images(
-    name: str, predictors: dict[str, Predictor], exported: Path
+    name: str, predictors: dict[str, Predictor], exported: Path, rng: torch.Generator
 ) -> None:
+    # Which points a query attends to turns on signs, so rounding may sway one query a little.
+    swayed = {"zero_shot": 1, "clip": 0}[name]
     session = onnxruntime.InferenceSession(exported / f"{name}.onnx")
     network = ExportedNetwork(predictors[name].model)
     given = {n: v.numpy() for n, v in network.class_inputs.items()}
     for height, width in ((256, 320), (1024, 1333)):
         divisor = network.model.image_divisor
-        images = torch.randn(1, 3, height // divisor * divisor, -(-width // divisor) * divisor)
+        size = (height // divisor * divisor, -(-width // divisor) * divisor)
+        images = torch.randn(1, 3, *size, generator=rng)
         with torch.no_grad():
             outputs = network(images, *network.class_inputs.values())
         found = session.run(list(outputs), {"images": images.numpy(), **given})
         for ours, theirs in zip(outputs.values(), found, strict=True):
-            apart = np.abs(theirs - ours.numpy())
-            assert np.mean(apart > 1e-3) <= 1e-3, (height, width, float(apart.max()))
+            apart = np.abs(theirs - ours.numpy())[0]
+            rows = np.quantile(apart.reshape(len(apart), -1), 0.999, axis=1)  # queries, or classes
+            assert np.sum(rows > 1e-3) <= swayed, (height, width, rows)
+            assert rows.max() <= 1e-2, (height, width, rows)
 
 
 @pytest.mark.slow
