@@ -60,7 +60,8 @@ _SCENES = {
 }
 _FOLDERS = {UNSEEN_SCENES: ".", ALL_CLASSES_SCENES: "all_classes"}
 _LEARNS_FROM = {
-    **dict.fromkeys(("real", "unlabelled"), UNSEEN_SCENES),
+    "real": UNSEEN_SCENES,
+    "unlabelled": UNSEEN_SCENES,
     "segmenter": ALL_CLASSES_SCENES,
 }
 # Whatever is scored; the dial would hide what a part does to seen classes and what to unseen ones.

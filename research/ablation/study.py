@@ -183,18 +183,19 @@ class Laboratory:
 
     def trained(self, cfg: CfgNode, row: Row, seed: int) -> PADing:
         """A model after the stage 2 of a row."""
-        store = self.store_of(row.seen_classes, seed)
-        found: dict[int, Tensor] = {}
         if row.learns == "unlabelled":
             first = self.trained(cfg, replace(row, learns="synthetic"), seed)
             found = found_unseen(first, self.unlabelled())
         seed_everything(seed, Stream.STEP)
         model = self.load(cfg)
-        if row.learns != "nothing":
-            learner: nn.Module = WithFound(model, found) if found else model
-            if row.learns == "real":
-                learner = RealUnseen(model, self.real_unseen())
-            self.train(cfg, learner, model, seed, store)
+        if row.learns == "nothing":
+            return model
+        learner: nn.Module = model
+        if row.learns == "real":
+            learner = RealUnseen(model, self.real_unseen())
+        elif row.learns == "unlabelled":
+            learner = WithFound(model, found)
+        self.train(cfg, learner, model, seed, self.store_of(row.seen_classes, seed))
         return model
 
     def store_of(self, seen_classes: int, seed: int) -> Any:
